@@ -1,1 +1,23 @@
+//! The work that can be asked for.
+//!
+//! A job is a row in `job`: one per kind and subject, written in the transaction of the fact that
+//! causes it, claimed under a lease, and ended in the transaction of its effect.
+//! Whoever executes it only looks at rows that are due; how an execution is woken is not known here.
 
+mod kinds;
+
+mod asking;
+mod running;
+
+pub mod backoff;
+mod looking;
+
+mod crash;
+
+pub use asking::{enqueue, enqueue_all, enqueue_at, enqueue_urgently};
+pub use kinds::{ApplyNotification, ConfirmPayment, Job, Kind, RequestPrepay};
+pub use looking::{Overview, due, is_asked_for, overview, release_leases};
+pub use running::{Failure, Finished, LEASE, RUN_LIMIT, Run, UNFINISHED_MAX, claim};
+
+#[doc(hidden)]
+pub use crash::here as crash_here;

@@ -1,0 +1,219 @@
+//! The one way to the database.
+//!
+//! Reads go to a pool of readers, writes through [`Db::write`]: one closure, one transaction,
+//! IMMEDIATE on SQLite, hints told only after the commit.
+
+use std::time::Duration;
+
+use sea_orm::{
+    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
+    DbBackend, DbErr, ExecResult, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait, Value,
+};
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use tokio::sync::Mutex;
+
+use crate::{Bus, Clock, Hint, Timestamp};
+
+/// How to open a database.
+#[derive(Clone, Debug)]
+pub struct DbOptions {
+    /// `sqlite://path/to/file` or `postgres://…`.
+    pub url: String,
+    /// Connections of the writing pool on Postgres; SQLite always has one writer, a fair queue.
+    pub writers: u32,
+    /// Connections of the reading pool.
+    pub readers: u32,
+}
+
+impl DbOptions {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), writers: 16, readers: 4 }
+    }
+}
+
+/// A database with its clock and its bus.
+#[derive(Clone, Debug)]
+pub struct Db {
+    writer: DatabaseConnection,
+    reader: DatabaseConnection,
+    clock: Clock,
+    bus: Bus,
+}
+
+impl Db {
+    /// Opens both pools. Nothing is migrated and nothing is written.
+    pub async fn open(options: &DbOptions, clock: Clock) -> Result<Self, DbErr> {
+        let sqlite = options.url.starts_with("sqlite:");
+        let writers = if sqlite { 1 } else { options.writers };
+        Ok(Self {
+            writer: Database::connect(connect_options(&options.url, writers)).await?,
+            reader: Database::connect(connect_options(&options.url, options.readers)).await?,
+            clock,
+            bus: Bus::default(),
+        })
+    }
+
+    pub fn backend(&self) -> DbBackend {
+        self.writer.get_database_backend()
+    }
+
+    /// For reads outside a transaction.
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// For the migrator, which brings its own transactions.
+    pub fn migrator(&self) -> &DatabaseConnection {
+        &self.writer
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// Now, on the watch that decides what is due: on Postgres the database's.
+    pub async fn now(&self) -> Result<Timestamp, DbErr> {
+        now(&self.reader, &self.clock).await
+    }
+
+    /// Runs `work` in one write transaction.
+    ///
+    /// `Ok` commits and then tells the hints that were collected; `Err` rolls back and tells nothing.
+    /// A deadlock or a serialisation failure of Postgres comes back as the error it is: the caller
+    /// is a job that will run again, or a client that will.
+    pub async fn write<T, E>(&self, work: impl AsyncFnOnce(&Txn) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<DbErr>,
+    {
+        let options = TransactionOptions {
+            isolation_level: None,
+            access_mode: Some(AccessMode::ReadWrite),
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        };
+        let options = match self.backend() {
+            DbBackend::Sqlite => TransactionOptions { access_mode: None, ..options },
+            _ => options,
+        };
+        let inner = self.writer.begin_with_options(options).await?;
+        let txn = Txn { inner, clock: self.clock.clone(), hints: Mutex::default() };
+        match work(&txn).await {
+            Ok(value) => {
+                let Txn { inner, hints, .. } = txn;
+                inner.commit().await?;
+                for hint in hints.into_inner() {
+                    self.bus.tell(hint);
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                // Dropping would roll back as well, but only when the connection is next used.
+                txn.inner.rollback().await?;
+                Err(error)
+            }
+        }
+    }
+
+    pub async fn close(self) -> Result<(), DbErr> {
+        self.reader.close().await?;
+        self.writer.close().await
+    }
+}
+
+/// A write transaction. A helper that takes one neither begins nor commits.
+#[derive(Debug)]
+pub struct Txn {
+    inner: DatabaseTransaction,
+    clock: Clock,
+    hints: Mutex<Vec<Hint>>,
+}
+
+impl Txn {
+    /// Told to the bus if and when this transaction commits.
+    pub async fn after_commit(&self, hint: Hint) {
+        self.hints.lock().await.push(hint);
+    }
+
+    /// Now, on the watch that decides what is due: on Postgres the database's.
+    pub async fn now(&self) -> Result<Timestamp, DbErr> {
+        now(self, &self.clock).await
+    }
+
+    /// An SQL expression for now, with the value that goes into its placeholder.
+    ///
+    /// On Postgres the placeholder is NULL and the database's clock answers.
+    pub fn now_sql(&self, placeholder: &str) -> (String, Value) {
+        match (self.get_database_backend(), &self.clock) {
+            (DbBackend::Postgres, Clock::System) => {
+                (format!("COALESCE(CAST({placeholder} AS bigint), {POSTGRES_NOW})"), Value::BigInt(None))
+            }
+            (_, clock) => (format!("CAST({placeholder} AS bigint)"), Value::BigInt(Some(clock.now().0))),
+        }
+    }
+}
+
+/// `now()` would be the start of the transaction, which may have waited for a lock since.
+const POSTGRES_NOW: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)";
+
+async fn now(connection: &impl ConnectionTrait, clock: &Clock) -> Result<Timestamp, DbErr> {
+    let (DbBackend::Postgres, Clock::System) = (connection.get_database_backend(), clock) else {
+        return Ok(clock.now());
+    };
+    let row = connection
+        .query_one_raw(Statement::from_string(DbBackend::Postgres, format!("SELECT {POSTGRES_NOW} AS now")))
+        .await?
+        .ok_or_else(|| DbErr::RecordNotFound("the database has no clock".to_owned()))?;
+    row.try_get("", "now").map(Timestamp)
+}
+
+fn connect_options(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(connections)
+        .min_connections(1)
+        // Shorter than a job's run limit, so that a database that hangs is an orderly failure.
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_timeout(Duration::from_secs(5))
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                // NORMAL may lose the last commits when the power fails: an acknowledged
+                // notification would be gone.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(Duration::from_secs(5))
+                .foreign_keys(true)
+                .pragma("temp_store", "memory")
+                .pragma("cache_size", "-8192")
+                .pragma("journal_size_limit", "67108864")
+        });
+    options
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Txn {
+    fn get_database_backend(&self) -> DbBackend {
+        self.inner.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.inner.execute_raw(statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.inner.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.inner.query_one_raw(statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.inner.query_all_raw(statement).await
+    }
+}

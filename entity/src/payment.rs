@@ -1,0 +1,97 @@
+//! One try to pay an order at WeChat Pay.
+
+pub mod lifecycle;
+
+use std::fmt;
+
+use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{Fen, OrderId, PaymentId, Timestamp};
+pub use lifecycle::{Event, Status};
+
+#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "payment")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: PaymentId,
+    pub order_id: OrderId,
+    pub merchant: String,
+    pub mchid: String,
+    /// The merchant's number of this payment at WeChat Pay, unique per mchid.
+    pub out_trade_no: String,
+    pub method: Method,
+    pub app_id: String,
+    /// Who pays. Never leaves the server: not in an answer, a log, an error or a metric.
+    pub openid: Option<String>,
+    pub amount: Fen,
+    pub status: Status,
+    /// The exact bytes of the create call: WeChat Pay takes a repetition only if nothing differs.
+    pub request_body: String,
+    /// When a create of ours was last signed. An answer to it may arrive for five minutes.
+    pub create_signed_at: Option<Timestamp>,
+    pub prepay_id: Option<String>,
+    pub code_url: Option<String>,
+    /// When `prepay_id` or `code_url` dies.
+    pub prepay_expires_at: Option<Timestamp>,
+    /// The signed call-up parameters, as JSON text.
+    pub call_up: Option<String>,
+    /// WeChat Pay's number, unique per mchid.
+    pub transaction_id: Option<String>,
+    /// What the payer paid after coupons.
+    pub payer_total: Option<Fen>,
+    pub bank_type: Option<String>,
+    /// When WeChat Pay took the money, by its own account.
+    pub succeeded_at: Option<Timestamp>,
+    /// The order was paid already when this one succeeded.
+    pub surplus: bool,
+    /// Why WeChat Pay refused it.
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
+    /// When WeChat Pay was last asked about it.
+    pub asked_at: Option<Timestamp>,
+    /// When WeChat Pay first said, without contradiction since, that it knows no such payment.
+    pub not_found_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+impl fmt::Debug for Model {
+    /// Shows what identifies the payment and where it stands, nothing about the payer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payment")
+            .field("id", &self.id)
+            .field("order_id", &self.order_id)
+            .field("out_trade_no", &self.out_trade_no)
+            .field("status", &self.status)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the payer pays.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    EnumIter,
+    DeriveActiveEnum,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// In the WeChat browser or a mini-program, with call-up parameters (JSAPI).
+    #[serde(alias = "jsapi")]
+    MiniProgram,
+    /// By scanning a QR code (Native).
+    Native,
+}

@@ -1,0 +1,68 @@
+//! Asking for work, in the transaction of the fact that causes it.
+//!
+//! Asking for a job that exists makes it due earlier. While it runs, the wish is kept in
+//! `wanted_at`, which the claim cleared and the finish honours: the run may have loaded its facts
+//! before this transaction, so it cannot count as the answer.
+
+use entity::{Hint, Timestamp, Txn, job::Lane};
+use sea_orm::{ActiveEnum, ConnectionTrait, DbBackend, DbErr, Statement, Value};
+
+use crate::Job;
+
+/// Asks for the job at once, in its own lane.
+pub async fn enqueue<J: Job>(txn: &Txn, job: &J) -> Result<(), DbErr> {
+    ask(txn, std::slice::from_ref(job), None, J::KIND.lane()).await
+}
+
+/// Asks for many jobs of one kind at once, in one statement.
+pub async fn enqueue_all<J: Job>(txn: &Txn, jobs: &[J]) -> Result<(), DbErr> {
+    if jobs.is_empty() { Ok(()) } else { ask(txn, jobs, None, J::KIND.lane()).await }
+}
+
+/// Asks for the job at that time, in its own lane.
+pub async fn enqueue_at<J: Job>(txn: &Txn, job: &J, due_at: Timestamp) -> Result<(), DbErr> {
+    ask(txn, std::slice::from_ref(job), Some(due_at), J::KIND.lane()).await
+}
+
+/// Asks for the job at that time, because a person is waiting for it.
+pub async fn enqueue_urgently<J: Job>(txn: &Txn, job: &J, due_at: Timestamp) -> Result<(), DbErr> {
+    ask(txn, std::slice::from_ref(job), Some(due_at), Lane::Interactive).await
+}
+
+async fn ask<J: Job>(txn: &Txn, jobs: &[J], due_at: Option<Timestamp>, lane: Lane) -> Result<(), DbErr> {
+    let (now, now_value) = txn.now_sql("$1");
+    let least = least(txn.get_database_backend());
+    let mut values: Vec<Value> =
+        vec![now_value, due_at.map(|at| at.0).into(), J::KIND.name().into(), lane.into_value().into()];
+    let mut rows = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        values.push(job.subject().into());
+        rows.push(format!("($3, ${}, $4, COALESCE(CAST($2 AS bigint), {now}), {now})", values.len()));
+    }
+    let sql = format!(
+        "INSERT INTO job (kind, subject, lane, due_at, created_at) VALUES {rows}
+         ON CONFLICT (kind, subject) DO UPDATE SET
+           lane = {least}(job.lane, excluded.lane),
+           due_at = CASE WHEN job.lease IS NULL THEN {least}(job.due_at, excluded.due_at) ELSE job.due_at END,
+           wanted_at = CASE WHEN job.lease IS NULL THEN NULL
+             ELSE {least}(COALESCE(job.wanted_at, excluded.due_at), excluded.due_at) END
+         RETURNING id, lane, CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS is_due",
+        rows = rows.join(", "),
+    );
+    let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
+    for row in txn.query_all_raw(statement).await? {
+        if row.try_get::<i32>("", "is_due")? == 1 {
+            let lane = Lane::try_from_value(&row.try_get("", "lane")?)?;
+            txn.after_commit(Hint::Job { id: row.try_get("", "id")?, lane }).await;
+        }
+    }
+    Ok(())
+}
+
+/// The smaller of two values is `MIN` on SQLite and `LEAST` on Postgres.
+pub(crate) fn least(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Sqlite => "MIN",
+        _ => "LEAST",
+    }
+}

@@ -1,0 +1,121 @@
+//! Every job: what it is called, what it is about, and whether a person waits for it.
+//!
+//! To add a job: a struct and an `impl` here, its word in [`Kind`], its handler in
+//! `worker/src/handlers/` and its line in `worker/src/registry.rs`.
+
+use entity::{NotificationId, PaymentId, job::Lane, notification, payment};
+
+/// An order given: ids and nothing else, so that it cannot be out of date.
+pub trait Job: Sized + Send + Sync {
+    const KIND: Kind;
+
+    /// The id of the thing it is about.
+    fn subject(&self) -> &str;
+
+    /// Reads the subject of a row back; `None` if it is no id of ours.
+    fn from_subject(subject: &str) -> Option<Self>;
+}
+
+/// The word for each job, as in the column `kind`, in metrics and in logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    RequestPrepay,
+    ApplyNotification,
+    ConfirmPayment,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::RequestPrepay, Self::ApplyNotification, Self::ConfirmPayment];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RequestPrepay => "request_prepay",
+            Self::ApplyNotification => "apply_notification",
+            Self::ConfirmPayment => "confirm_payment",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The queue it takes unless somebody is waiting.
+    pub fn lane(self) -> Lane {
+        match self {
+            Self::RequestPrepay | Self::ApplyNotification => Lane::Interactive,
+            Self::ConfirmPayment => Lane::Background,
+        }
+    }
+}
+
+/// Create the transaction at WeChat Pay and store what calls the payer up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestPrepay {
+    pub payment: PaymentId,
+}
+
+/// Open a notification and act on what it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplyNotification {
+    pub notification: NotificationId,
+}
+
+/// Ask WeChat Pay about a payment until a terminal truth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfirmPayment {
+    pub payment: PaymentId,
+}
+
+impl RequestPrepay {
+    pub fn for_payment(payment: &payment::Model) -> Self {
+        Self { payment: payment.id.clone() }
+    }
+}
+
+impl ApplyNotification {
+    pub fn for_notification(notification: &notification::Model) -> Self {
+        Self { notification: notification.id.clone() }
+    }
+}
+
+impl ConfirmPayment {
+    pub fn for_payment(payment: &payment::Model) -> Self {
+        Self { payment: payment.id.clone() }
+    }
+}
+
+impl Job for RequestPrepay {
+    const KIND: Kind = Kind::RequestPrepay;
+
+    fn subject(&self) -> &str {
+        self.payment.as_str()
+    }
+
+    fn from_subject(subject: &str) -> Option<Self> {
+        Some(Self { payment: subject.parse().ok()? })
+    }
+}
+
+impl Job for ApplyNotification {
+    const KIND: Kind = Kind::ApplyNotification;
+
+    fn subject(&self) -> &str {
+        self.notification.as_str()
+    }
+
+    fn from_subject(subject: &str) -> Option<Self> {
+        Some(Self { notification: subject.parse().ok()? })
+    }
+}
+
+impl Job for ConfirmPayment {
+    const KIND: Kind = Kind::ConfirmPayment;
+
+    fn subject(&self) -> &str {
+        self.payment.as_str()
+    }
+
+    fn from_subject(subject: &str) -> Option<Self> {
+        Some(Self { payment: subject.parse().ok()? })
+    }
+}

@@ -1,0 +1,182 @@
+//! Claiming a job, and ending its run in the transaction of its effect.
+
+use std::time::{Duration, Instant};
+
+use entity::{Hint, Timestamp, Txn, job::Lane};
+use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, Statement, Value};
+use ulid::Ulid;
+
+use crate::{Kind, asking::least};
+
+/// How long a run may take. Every call it makes has a shorter time-out of its own.
+pub const RUN_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a claim keeps others away. Not mutual exclusion: a frozen process may still be working
+/// when it has run out. What it writes then is fenced off, what it sends is idempotent.
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// After so many runs in a row that began and never reported back, the job is dead: it takes its
+/// process with it, or never ends. Failures that are reported never kill a job.
+pub const UNFINISHED_MAX: i64 = 5;
+
+/// Why a run ended without its effect.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It may go better later.
+    #[error("{0}")]
+    Retry(String),
+    /// Trying again cannot help: a decision, always written out.
+    #[error("gave up: {0}")]
+    GiveUp(String),
+    /// Somebody else holds the job by now; nothing of this run was kept.
+    #[error("fenced: another run holds this job")]
+    Fenced,
+}
+
+impl From<DbErr> for Failure {
+    fn from(error: DbErr) -> Self {
+        Self::Retry(format!("database: {error}"))
+    }
+}
+
+/// The proof that a run was ended in a transaction. Only [`Run`] makes it.
+#[derive(Debug)]
+#[must_use]
+pub struct Finished(());
+
+/// One run of a job, from its claim to its end.
+#[derive(Debug)]
+pub struct Run {
+    pub job_id: i64,
+    /// The column as it is; a newer process may know words that this one does not.
+    pub kind: String,
+    pub subject: String,
+    /// The number of this run, from 1.
+    pub number: i64,
+    /// Runs before this one, in a row, that began and never reported back.
+    pub unreported: i64,
+    /// Runs before this one, in a row, that failed.
+    pub failures: i64,
+    token: String,
+    claimed: Instant,
+}
+
+/// Takes the job if it is due, counting the run before the work.
+///
+/// `None` if it is gone, dead, not due yet, or held by a run that is alive.
+pub async fn claim(txn: &Txn, job_id: i64) -> Result<Option<Run>, DbErr> {
+    let token = Ulid::generate().to_string();
+    let (now, now_value) = txn.now_sql("$1");
+    let lease = i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
+    // A lease that ends later than the longest lease from now was taken before the clock stepped
+    // back: it is over.
+    let sql = format!(
+        "UPDATE job SET lease = $2, due_at = {now} + $3, wanted_at = NULL, runs = runs + 1, unfinished = unfinished + 1
+         WHERE id = $4 AND dead_at IS NULL
+           AND (due_at <= {now} OR (lease IS NOT NULL AND due_at > {now} + 2 * $3))
+         RETURNING kind, subject, runs, unfinished, failures"
+    );
+    let values: [Value; 4] = [now_value, token.clone().into(), lease.into(), job_id.into()];
+    let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
+    let Some(row) = txn.query_one_raw(statement).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Run {
+        job_id,
+        kind: row.try_get("", "kind")?,
+        subject: row.try_get("", "subject")?,
+        number: row.try_get("", "runs")?,
+        unreported: row.try_get::<i64>("", "unfinished")? - 1,
+        failures: row.try_get("", "failures")?,
+        token,
+        claimed: Instant::now(),
+    }))
+}
+
+impl Run {
+    /// Has the lease enough time left to begin something that takes this long?
+    pub fn has_time_for(&self, span: Duration) -> bool {
+        self.claimed.elapsed() + span < LEASE
+    }
+
+    /// Did this many runs die under it that one more would be folly?
+    pub fn is_poisonous(&self) -> bool {
+        self.unreported >= UNFINISHED_MAX
+    }
+
+    /// The work is done. If it was asked for again meanwhile, the row stays for that.
+    pub async fn done(&self, txn: &Txn) -> Result<Finished, Failure> {
+        let delete = "DELETE FROM job WHERE id = $1 AND lease = $2 AND wanted_at IS NULL";
+        if self.execute(txn, delete, vec![]).await? == 1 {
+            return Ok(Finished(()));
+        }
+        let release =
+            "UPDATE job SET lease = NULL, due_at = wanted_at, wanted_at = NULL, unfinished = 0, failures = 0
+             WHERE id = $1 AND lease = $2";
+        self.released(txn, release, vec![]).await
+    }
+
+    /// Look again at that time, or earlier if it was asked for meanwhile.
+    pub async fn again_at(&self, txn: &Txn, at: Timestamp) -> Result<Finished, Failure> {
+        let sql = self.next(txn, "unfinished = 0, failures = 0, last_error = NULL");
+        self.released(txn, &sql, vec![at.0.into(), self.own_lane()]).await
+    }
+
+    /// The run failed and said so. It is tried again at that time.
+    pub async fn failed(&self, txn: &Txn, why: &str, next: Timestamp) -> Result<Finished, Failure> {
+        let sql = self.next(txn, "unfinished = 0, failures = failures + 1, last_error = $5");
+        self.released(txn, &sql, vec![next.0.into(), self.own_lane(), why.into()]).await
+    }
+
+    /// The run ended without a word of its own: it panicked or ran past its limit. Counts as unreported.
+    pub async fn lost(&self, txn: &Txn, why: &str, next: Timestamp) -> Result<Finished, Failure> {
+        // The claim has counted it already.
+        let sql = self.next(txn, "last_error = $5");
+        self.released(txn, &sql, vec![next.0.into(), self.own_lane(), why.into()]).await
+    }
+
+    /// It stays as a row that a person or the sweeper revives.
+    pub async fn dead(&self, txn: &Txn, why: &str) -> Result<Finished, Failure> {
+        let (now, now_value) = txn.now_sql("$3");
+        let sql = format!(
+            "UPDATE job SET lease = NULL, wanted_at = NULL, dead_at = {now}, last_error = $4 WHERE id = $1 AND lease = $2"
+        );
+        if self.execute(txn, &sql, vec![now_value, why.into()]).await? == 1 {
+            Ok(Finished(()))
+        } else {
+            Err(Failure::Fenced)
+        }
+    }
+
+    fn next(&self, txn: &Txn, also: &str) -> String {
+        let least = least(txn.get_database_backend());
+        // Whoever asked while it ran is waiting still: then it keeps its place in the queue.
+        format!(
+            "UPDATE job SET lease = NULL, due_at = {least}(COALESCE(wanted_at, $3), $3),
+               lane = CASE WHEN wanted_at IS NULL THEN $4 ELSE lane END, wanted_at = NULL, {also}
+             WHERE id = $1 AND lease = $2"
+        )
+    }
+
+    fn own_lane(&self) -> Value {
+        Kind::from_name(&self.kind).map_or(Lane::Background, Kind::lane).into_value().into()
+    }
+
+    async fn released(&self, txn: &Txn, sql: &str, values: Vec<Value>) -> Result<Finished, Failure> {
+        let all = [vec![self.job_id.into(), self.token.clone().into()], values].concat();
+        let sql = format!("{sql} RETURNING lane, due_at");
+        let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, all);
+        let row = txn.query_one_raw(statement).await?.ok_or(Failure::Fenced)?;
+        if Timestamp(row.try_get("", "due_at")?) <= txn.now().await? {
+            let lane = Lane::try_from_value(&row.try_get("", "lane")?)?;
+            txn.after_commit(Hint::Job { id: self.job_id, lane }).await;
+        }
+        Ok(Finished(()))
+    }
+
+    async fn execute(&self, txn: &Txn, sql: &str, values: Vec<Value>) -> Result<u64, DbErr> {
+        let all = [vec![self.job_id.into(), self.token.clone().into()], values].concat();
+        let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, all);
+        Ok(txn.execute_raw(statement).await?.rows_affected())
+    }
+}

@@ -1,0 +1,194 @@
+//! The rows of the engine, on every database of this run: what is asked for is never lost, and
+//! what a run that lost its lease writes is never kept.
+
+use std::time::Duration;
+
+use entity::{Clock, Db, Hint, ManualClock, PaymentId, Timestamp, job, job::Lane};
+use jobs::{ConfirmPayment, Failure, LEASE, Run, UNFINISHED_MAX};
+use sea_orm::EntityTrait;
+
+struct Rows {
+    db: Db,
+    clock: ManualClock,
+    job: ConfirmPayment,
+    _database: testkit::TestDatabase,
+}
+
+impl Rows {
+    async fn each() -> Vec<Self> {
+        let mut all = Vec::new();
+        for database in testkit::databases().await {
+            let clock = ManualClock::at(Timestamp(1_000_000));
+            let db = database.open(Clock::Manual(clock.clone())).await;
+            all.push(Self {
+                db,
+                clock,
+                job: ConfirmPayment { payment: PaymentId::generate() },
+                _database: database,
+            });
+        }
+        all
+    }
+
+    async fn ask(&self, in_seconds: u64) {
+        let at = self.clock.now() + Duration::from_secs(in_seconds);
+        self.db.write(async |txn| jobs::enqueue_at(txn, &self.job, at).await).await.unwrap();
+    }
+
+    async fn claim(&self) -> Option<Run> {
+        let id = self.row().await?.id;
+        self.db.write(async |txn| jobs::claim(txn, id).await).await.unwrap()
+    }
+
+    async fn done(&self, run: &Run) -> Result<(), Failure> {
+        self.db.write(async |txn| run.done(txn).await).await.map(drop)
+    }
+
+    async fn row(&self) -> Option<job::Model> {
+        job::Entity::find().one(self.db.reader()).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn asking_again_makes_it_due_earlier_and_never_later() {
+    for rows in Rows::each().await {
+        for (seconds, due) in [(60, 60), (10, 10), (30, 10)] {
+            rows.ask(seconds).await;
+            assert_eq!(rows.row().await.unwrap().due_at, rows.clock.now() + Duration::from_secs(due));
+        }
+        assert!(rows.claim().await.is_none(), "it is not due");
+        rows.clock.advance(Duration::from_secs(10));
+        assert_eq!(jobs::due(&rows.db, Lane::Background, 10).await.unwrap().len(), 1);
+        assert_eq!(rows.claim().await.unwrap().number, 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_while_it_runs_is_done_after_the_run() {
+    for rows in Rows::each().await {
+        rows.ask(0).await;
+        let run = rows.claim().await.unwrap();
+        rows.ask(0).await;
+        assert!(rows.claim().await.is_none(), "the asking does not steal the lease");
+        rows.done(&run).await.unwrap();
+        let again = rows.claim().await.expect("the wish was kept");
+        rows.done(&again).await.unwrap();
+        assert_eq!(rows.row().await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_looks_again_later_comes_earlier_if_it_was_asked_for_meanwhile() {
+    for rows in Rows::each().await {
+        rows.ask(0).await;
+        let run = rows.claim().await.unwrap();
+        rows.ask(5).await;
+        let later = rows.clock.now() + Duration::from_secs(300);
+        rows.db.write(async |txn| run.again_at(txn, later).await).await.map(drop).unwrap();
+        assert_eq!(rows.row().await.unwrap().due_at, rows.clock.now() + Duration::from_secs(5));
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_lease_ran_out_is_fenced_off_and_its_effect_rolled_back() {
+    for rows in Rows::each().await {
+        rows.ask(0).await;
+        let frozen = rows.claim().await.unwrap();
+        rows.clock.advance(LEASE);
+        let other = rows.claim().await.expect("the lease ran out");
+        assert_eq!((other.number, other.unreported), (2, 1));
+
+        let elsewhere = ConfirmPayment { payment: PaymentId::generate() };
+        let fenced = rows.db.write(async |txn| {
+            jobs::enqueue(txn, &elsewhere).await?;
+            frozen.done(txn).await
+        });
+        assert!(matches!(fenced.await, Err(Failure::Fenced)));
+        assert_eq!(job::Entity::find().all(rows.db.reader()).await.unwrap().len(), 1, "its effect is gone");
+        rows.done(&other).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn failures_are_counted_apart_from_runs_that_never_reported_back() {
+    for rows in Rows::each().await {
+        rows.ask(0).await;
+        for failures in 0..12 {
+            let run = rows.claim().await.unwrap();
+            assert_eq!((run.failures, run.unreported, run.is_poisonous()), (failures, 0, false));
+            let now = rows.clock.now();
+            rows.db.write(async |txn| run.failed(txn, "no answer", now).await).await.map(drop).unwrap();
+        }
+        for unreported in 0..UNFINISHED_MAX {
+            let run = rows.claim().await.unwrap();
+            assert_eq!((run.unreported, run.is_poisonous()), (unreported, false));
+            rows.clock.advance(LEASE);
+        }
+        let run = rows.claim().await.unwrap();
+        assert!(run.is_poisonous());
+        rows.db.write(async |txn| run.dead(txn, "poison").await).await.map(drop).unwrap();
+        assert!(rows.claim().await.is_none());
+        assert_eq!(jobs::due(&rows.db, Lane::Background, 10).await.unwrap(), Vec::<i64>::new());
+        let overview = jobs::overview(&rows.db).await.unwrap();
+        assert_eq!((overview[0].live, overview[0].dead), (0, 1));
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_puts_the_job_into_the_quick_queue_until_it_has_run() {
+    for rows in Rows::each().await {
+        rows.ask(60).await;
+        let mut hints = rows.db.bus().jobs();
+        let now = rows.clock.now();
+        rows.db.write(async |txn| jobs::enqueue_urgently(txn, &rows.job, now).await).await.unwrap();
+        let row = rows.row().await.unwrap();
+        assert_eq!(row.lane, Lane::Interactive);
+        assert_eq!(hints.try_recv().unwrap(), (row.id, Lane::Interactive));
+        let run = rows.claim().await.unwrap();
+        rows.db.write(async |txn| run.again_at(txn, now + LEASE).await).await.map(drop).unwrap();
+        assert_eq!(rows.row().await.unwrap().lane, Lane::Background);
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_fails_leaves_neither_job_nor_hint() {
+    for rows in Rows::each().await {
+        let mut hints = rows.db.bus().jobs();
+        let failed: Result<(), Failure> = rows
+            .db
+            .write(async |txn| {
+                jobs::enqueue(txn, &rows.job).await?;
+                Err(Failure::GiveUp("changed my mind".to_owned()))
+            })
+            .await;
+        assert!(failed.is_err());
+        assert_eq!(rows.row().await, None);
+        assert!(hints.try_recv().is_err());
+    }
+}
+
+#[tokio::test]
+async fn leases_of_a_process_that_is_gone_are_released_at_start() {
+    for rows in Rows::each().await {
+        rows.ask(0).await;
+        let dead = rows.claim().await.unwrap();
+        assert_eq!(rows.db.write(async |txn| jobs::release_leases(txn).await).await.unwrap(), 1);
+        assert_eq!(rows.claim().await.unwrap().unreported, 1);
+        assert!(matches!(rows.done(&dead).await, Err(Failure::Fenced)));
+    }
+}
+
+#[tokio::test]
+async fn many_writers_at_once_lose_nothing() {
+    for rows in Rows::each().await {
+        let asking = (0..200).map(|_| {
+            let (db, job) = (rows.db.clone(), rows.job.clone());
+            tokio::spawn(async move { db.write(async |txn| jobs::enqueue(txn, &job).await).await })
+        });
+        for task in asking.collect::<Vec<_>>() {
+            task.await.unwrap().unwrap();
+        }
+        assert_eq!(job::Entity::find().all(rows.db.reader()).await.unwrap().len(), 1);
+        rows.db.bus().tell(Hint::Job { id: 0, lane: Lane::Interactive });
+    }
+}

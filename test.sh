@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Every check of everpaid, on SQLite and on a private Postgres that this script starts and stops.
+#
+# What it needs beside a Rust toolchain, it installs with apt on Debian: postgresql (the server
+# programs only; no service is used) and nodejs (for the tests of the checkout page).
+# Without root and with something missing, it prints the one line to run and fails.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+
+# --- what is missing ---------------------------------------------------------------------------
+postgres_bin() { ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1; }
+
+missing=()
+command -v cc >/dev/null || missing+=(build-essential)
+command -v node >/dev/null || missing+=(nodejs)
+[ -x "$(postgres_bin)/initdb" ] || missing+=(postgresql)
+if [ ${#missing[@]} -gt 0 ]; then
+  install="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+  if [ "$(id -u)" -ne 0 ]; then
+    echo "missing: ${missing[*]}. Run this once, then ./test.sh again:" >&2
+    echo "  sudo sh -c '$install'" >&2
+    exit 1
+  fi
+  say "installing ${missing[*]}"
+  # The package would start a server of its own; none is wanted.
+  printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d.everpaid && chmod +x /usr/sbin/policy-rc.d.everpaid
+  [ -e /usr/sbin/policy-rc.d ] || ln -s policy-rc.d.everpaid /usr/sbin/policy-rc.d
+  DEBIAN_FRONTEND=noninteractive sh -c "$install" >/dev/null
+  [ "$(readlink /usr/sbin/policy-rc.d)" = policy-rc.d.everpaid ] && rm /usr/sbin/policy-rc.d
+  rm -f /usr/sbin/policy-rc.d.everpaid
+fi
+
+# --- a private Postgres ------------------------------------------------------------------------
+dir=$(mktemp -d)
+bin=$(postgres_bin)
+# initdb refuses to run as root.
+as() { if [ "$(id -u)" -eq 0 ]; then setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"; else "$@"; fi; }
+cleanup() {
+  as "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true
+  rm -rf "$dir"
+}
+trap cleanup EXIT
+[ "$(id -u)" -ne 0 ] || chown postgres "$dir"
+say "starting a private Postgres"
+as "$bin/initdb" -D "$dir/data" -U everpaid --auth=trust --no-sync -E UTF8 --locale=C >/dev/null
+# A free port: the kernel picks one, Postgres takes it.
+port=$(node -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})')
+as "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" start \
+  -o "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories=$dir -c max_connections=500 -c fsync=off" >/dev/null
+export EVERPAID_TEST_POSTGRES="postgres://everpaid@127.0.0.1:$port"
+
+# --- the checks, the fastest first -------------------------------------------------------------
+say "format";        cargo fmt --all --check
+say "page";          node --test checkout/tests/
+say "clippy";        cargo clippy --workspace --all-targets --locked -- -D warnings
+say "docs";          RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
+say "tests";         cargo test --workspace --locked "$@"
+
+say "all checks passed"
