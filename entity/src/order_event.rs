@@ -1,9 +1,9 @@
 //! What happened to an order: append-only, numbered per order.
 
-use sea_orm::entity::prelude::*;
+use sea_orm::{ActiveValue::Set, IntoActiveModel, entity::prelude::*};
 use serde::{Deserialize, Serialize};
 
-use crate::{EventId, OrderId, PaymentId, Timestamp, order, payment};
+use crate::{EventId, Hint, OrderId, PaymentId, Timestamp, Txn, order, payment};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "order_event")]
@@ -101,4 +101,55 @@ pub enum Source {
     Query,
     /// Our own rules, for example time that ran out.
     Rule,
+}
+
+/// Something to be written into an order's history.
+#[derive(Clone, Debug)]
+pub struct Entry<'a> {
+    pub kind: Kind,
+    pub at: Timestamp,
+    pub learnt_from: Source,
+    pub payment: Option<(&'a PaymentId, payment::Status)>,
+    pub detail: Option<serde_json::Value>,
+}
+
+/// Writes the next event of an order, and the order as `change` makes it.
+///
+/// `order` must be the row as it is: its `event_seq` is compared and set, so of two writers who
+/// loaded the same row only one succeeds. Whoever follows the order is told after the commit.
+pub async fn append(
+    txn: &Txn,
+    order: &order::Model,
+    entry: Entry<'_>,
+    change: impl FnOnce(&mut order::ActiveModel),
+) -> Result<i64, DbErr> {
+    let seq = order.event_seq + 1;
+    let mut row = order.clone().into_active_model();
+    row.event_seq = Set(seq);
+    change(&mut row);
+    let status = row.status.clone().unwrap();
+    let written = order::Entity::update_many()
+        .set(row)
+        .filter(order::Column::Id.eq(order.id.clone()))
+        .filter(order::Column::EventSeq.eq(order.event_seq))
+        .exec(txn)
+        .await?;
+    if written.rows_affected != 1 {
+        return Err(DbErr::RecordNotUpdated);
+    }
+    let event = ActiveModel {
+        id: Set(EventId::generate()),
+        order_id: Set(order.id.clone()),
+        seq: Set(seq),
+        kind: Set(entry.kind),
+        at: Set(entry.at),
+        learnt_from: Set(entry.learnt_from),
+        payment_id: Set(entry.payment.map(|(id, _)| id.clone())),
+        order_status: Set(status),
+        payment_status: Set(entry.payment.map(|(_, status)| status)),
+        detail: Set(entry.detail.map(|detail| detail.to_string())),
+    };
+    Entity::insert(event).exec_without_returning(txn).await?;
+    txn.after_commit(Hint::Order(order.id.clone())).await;
+    Ok(seq)
 }

@@ -3,7 +3,9 @@
 //! To add a job: a struct and an `impl` here, its word in [`Kind`], its handler in
 //! `worker/src/handlers/` and its line in `worker/src/registry.rs`.
 
-use entity::{NotificationId, PaymentId, job::Lane, notification, payment};
+use std::time::Duration;
+
+use entity::{NotificationId, PaymentId, Timestamp, job::Lane, notification, payment};
 
 /// An order given: ids and nothing else, so that it cannot be out of date.
 pub trait Job: Sized + Send + Sync {
@@ -79,8 +81,16 @@ impl ApplyNotification {
 }
 
 impl ConfirmPayment {
+    /// WeChat Pay is asked about one payment at most this often, however many people ask us.
+    pub const THROTTLE: Duration = Duration::from_secs(2);
+
     pub fn for_payment(payment: &payment::Model) -> Self {
         Self { payment: payment.id.clone() }
+    }
+
+    /// The first moment at which WeChat Pay may be asked about it again.
+    pub fn earliest(payment: &payment::Model, now: Timestamp) -> Timestamp {
+        payment.asked_at.map_or(now, |asked| now.max(asked + Self::THROTTLE))
     }
 }
 

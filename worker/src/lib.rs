@@ -1,1 +1,23 @@
+//! Makes true what was written down.
+//!
+//! A job is one row ([`jobs`]). The [`pump`] takes due rows and hands their ids to apalis over a
+//! [`transport`]; apalis calls [`execution`], which claims the row and runs its handler.
+//! Handlers are listed in [`registry`]; the one place where a status changes is [`transition`].
 
+pub mod registry;
+
+mod handlers;
+
+pub mod facts;
+pub mod ladder;
+pub mod transition;
+
+mod execution;
+mod pump;
+mod transport;
+
+mod context;
+mod worker;
+
+pub use context::{Context, Merchant};
+pub use worker::Worker;

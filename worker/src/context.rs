@@ -1,0 +1,58 @@
+//! What every handler is given.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use entity::{Db, OrderId, PaymentId, Timestamp, order, payment};
+use jobs::Failure;
+use sea_orm::EntityTrait;
+use wechatpay::{ApiV3Key, Client, Environment};
+
+/// The database, the merchants, time and chance.
+#[derive(Clone)]
+pub struct Context {
+    pub db: Db,
+    pub merchants: Arc<HashMap<String, Merchant>>,
+    /// A number from 0 to 1, different every time; spreads retries.
+    pub chance: fn() -> f64,
+}
+
+/// A merchant as the worker knows it: with the keys that sign and open.
+#[derive(Clone)]
+pub struct Merchant {
+    pub client: Client,
+    /// The current APIv3 key first, then the one before it while it is being replaced.
+    pub apiv3_keys: Vec<ApiV3Key>,
+    pub environment: Environment,
+}
+
+impl Context {
+    pub fn new(db: Db, merchants: HashMap<String, Merchant>) -> Self {
+        Self { db, merchants: Arc::new(merchants), chance: rand::random }
+    }
+
+    pub(crate) fn merchant(&self, name: &str) -> Result<&Merchant, Failure> {
+        // Not `GiveUp`: another process may know it, or this one after its next start.
+        self.merchants.get(name).ok_or_else(|| Failure::Retry(format!("merchant {name} is not configured")))
+    }
+
+    /// Now, on this process' own watch: the one that signs.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.db.clock().now()
+    }
+
+    pub(crate) async fn payment(&self, id: &PaymentId) -> Result<payment::Model, Failure> {
+        let payment = payment::Entity::find_by_id(id.clone()).one(self.db.reader()).await?;
+        payment.ok_or_else(|| Failure::GiveUp(format!("there is no payment {id}")))
+    }
+
+    pub(crate) async fn order(&self, id: &OrderId) -> Result<order::Model, Failure> {
+        let order = order::Entity::find_by_id(id.clone()).one(self.db.reader()).await?;
+        order.ok_or_else(|| Failure::GiveUp(format!("there is no order {id}")))
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("merchants", &self.merchants.keys()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,189 @@
+//! One run of one job: claim, handler, and what becomes of the row when the handler fails.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use entity::job::Lane;
+use jobs::{Failure, Finished, Kind, RUN_LIMIT, Run, backoff, crash_point};
+use tokio::task::JoinError;
+use tracing::Instrument;
+
+use crate::{Context, registry};
+
+/// Runs the jobs of one lane.
+pub(crate) struct Engine {
+    context: Context,
+    lane: Lane,
+    /// Handed to the transport and not yet claimed: the pump need not hand them out again.
+    handed_out: Mutex<HashSet<i64>>,
+}
+
+/// How a run ended, as the metric says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Finished,
+    Retried,
+    GaveUp,
+    Fenced,
+    Panicked,
+    TimedOut,
+    Poisonous,
+}
+
+impl Engine {
+    pub fn new(context: Context, lane: Lane) -> Self {
+        Self { context, lane, handed_out: Mutex::default() }
+    }
+
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    pub fn lane(&self) -> Lane {
+        self.lane
+    }
+
+    pub fn concurrency(&self) -> usize {
+        registry::concurrency(self.lane)
+    }
+
+    /// Remembers that the job was handed out; false if it was already.
+    pub fn hand_out(&self, job_id: i64) -> bool {
+        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).insert(job_id)
+    }
+
+    /// Forgets that the job was handed out, so that the pump may do so again.
+    pub fn take_back(&self, job_id: i64) {
+        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).remove(&job_id);
+    }
+
+    /// Forgets all of them: the apalis worker that had them is dead.
+    pub fn take_all_back(&self) {
+        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Runs the job if it is due and free.
+    pub async fn execute(&self, job_id: i64) {
+        let claimed = self.context.db.write(async |txn| jobs::claim(txn, job_id).await).await;
+        // Only now: while the claim waits for the writer, the row is still due.
+        self.take_back(job_id);
+        match claimed {
+            Ok(Some(run)) => {
+                crash_point!("job.claimed");
+                self.run(run).await;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(job.id = job_id, %error, "the job could not be claimed"),
+        }
+    }
+
+    async fn run(&self, run: Run) {
+        let started = Instant::now();
+        let known = Kind::from_name(&run.kind);
+        let name = known.map_or("unknown", Kind::name);
+        let span = tracing::info_span!("job", job.kind = name, job.subject = run.subject, job.run = run.number);
+        let outcome = match known {
+            _ if run.is_poisonous() => self.bury(&run).await,
+            // A newer process asked for it, and a newer process will do it.
+            None => self.retry(&run, "this process does not know this kind of job").await,
+            Some(kind) => self.work(kind, run).instrument(span).await,
+        };
+        let outcome = match outcome {
+            Outcome::Finished => "finished",
+            Outcome::Retried => "retried",
+            Outcome::GaveUp => "gave_up",
+            Outcome::Fenced => "fenced",
+            Outcome::Panicked => "panicked",
+            Outcome::TimedOut => "timed_out",
+            Outcome::Poisonous => "poisonous",
+        };
+        metrics::counter!("everpaid_job_runs_total", "kind" => name, "outcome" => outcome).increment(1);
+        metrics::histogram!("everpaid_job_run_seconds", "kind" => name).record(started.elapsed());
+    }
+
+    async fn work(&self, kind: Kind, run: Run) -> Outcome {
+        let run = std::sync::Arc::new(run);
+        let (context, inner) = (self.context.clone(), run.clone());
+        // A task of its own: a panic in it is an answer here, and it can be ended.
+        let mut task = tokio::spawn(
+            async move { registry::dispatch(kind, &context, &inner).await }.in_current_span(),
+        );
+        let ended: Result<Result<Finished, Failure>, JoinError> =
+            match tokio::time::timeout(RUN_LIMIT, &mut task).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    task.abort();
+                    // It may have finished while it was told to end.
+                    match task.await {
+                        Ok(ended) => Ok(ended),
+                        Err(_) => {
+                            tracing::error!("the run took longer than {RUN_LIMIT:?}");
+                            self.lose(&run, "ran past its limit").await;
+                            return Outcome::TimedOut;
+                        }
+                    }
+                }
+            };
+        match ended {
+            Ok(Ok(_finished)) => {
+                crash_point!("job.finished");
+                Outcome::Finished
+            }
+            Ok(Err(Failure::Retry(why))) => {
+                tracing::warn!(job.failures = run.failures + 1, why, "the job will be tried again");
+                self.retry(&run, &why).await
+            }
+            Ok(Err(Failure::GiveUp(why))) => {
+                tracing::error!(why, "the job gave up");
+                self.end(self.context.db.write(async |txn| run.dead(txn, &why).await).await, Outcome::GaveUp)
+            }
+            Ok(Err(Failure::Fenced)) => {
+                tracing::info!("another run holds this job by now; nothing was kept");
+                Outcome::Fenced
+            }
+            Err(panic) => {
+                tracing::error!(%panic, "the run panicked");
+                self.lose(&run, "panicked").await;
+                Outcome::Panicked
+            }
+        }
+    }
+
+    async fn bury(&self, run: &Run) -> Outcome {
+        let why = format!("{} runs in a row began and never reported back", run.unreported);
+        tracing::error!(job.kind = run.kind, job.subject = run.subject, why, "the job is dead");
+        self.end(self.context.db.write(async |txn| run.dead(txn, &why).await).await, Outcome::Poisonous)
+    }
+
+    async fn retry(&self, run: &Run, why: &str) -> Outcome {
+        let wait = backoff::jittered(backoff::wait(run.failures + 1), (self.context.chance)());
+        let ended = self
+            .context
+            .db
+            .write(async |txn| run.failed(txn, why, txn.now().await? + wait).await)
+            .await;
+        self.end(ended, Outcome::Retried)
+    }
+
+    async fn lose(&self, run: &Run, why: &str) {
+        let wait = backoff::jittered(backoff::wait(run.unreported + 1), (self.context.chance)());
+        let ended =
+            self.context.db.write(async |txn| run.lost(txn, why, txn.now().await? + wait).await).await;
+        self.end(ended, Outcome::Retried);
+    }
+
+    /// If the row could not even be written, its lease runs out and it becomes due by itself.
+    fn end(&self, ended: Result<Finished, Failure>, outcome: Outcome) -> Outcome {
+        match ended {
+            Ok(_finished) => outcome,
+            Err(Failure::Fenced) => Outcome::Fenced,
+            Err(error) => {
+                tracing::warn!(%error, "the end of the run could not be written; its lease will run out");
+                outcome
+            }
+        }
+    }
+}

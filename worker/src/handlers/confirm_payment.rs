@@ -1,0 +1,143 @@
+//! Asks WeChat Pay about a payment until a terminal truth.
+
+use std::time::Duration;
+
+use entity::{
+    Timestamp, Txn, order,
+    order_event::Source,
+    payment::{self, Status},
+};
+use jobs::{ConfirmPayment, Failure, Finished, RequestPrepay, Run, crash_point};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
+use wechatpay::{Error, Transaction};
+
+use crate::{
+    Context,
+    facts::{self, Mismatch, Word},
+    ladder,
+    transition::{self, Fact, Moved, Pair},
+};
+
+/// A create that was signed longer ago than this can have no effect any more: WeChat Pay refuses
+/// signatures older than five minutes, and one minute is for clocks that differ.
+const CREATE_IS_OVER: Duration = Duration::from_secs(6 * 60);
+
+/// Two answers "no such payment" count as one unless this lies between them.
+const NOT_FOUND_TWICE: Duration = Duration::from_secs(60);
+
+pub(crate) async fn run(context: &Context, run: &Run, job: &ConfirmPayment) -> Result<Finished, Failure> {
+    let payment = context.payment(&job.payment).await?;
+    if payment.status.is_at_rest() || payment.status == Status::Queued {
+        return context.db.write(async |txn| run.done(txn).await).await;
+    }
+    crash_point!("confirm_payment.loaded");
+
+    let merchant = context.merchant(&payment.merchant)?;
+    let answer = merchant.client.query_by_out_trade_no(&payment.out_trade_no).await;
+    crash_point!("confirm_payment.asked");
+
+    match answer {
+        Ok(said) => told(context, run, &payment, &said).await,
+        Err(Error::Definite(said)) if said.is_order_not_found() => not_found(context, run, &payment).await,
+        // Nothing was learnt. The failure is retried by the engine, sooner than the ladder would.
+        Err(error) => Err(Failure::Retry(format!("asking WeChat Pay: {error}"))),
+    }
+}
+
+async fn told(
+    context: &Context,
+    run: &Run,
+    payment: &payment::Model,
+    said: &Transaction,
+) -> Result<Finished, Failure> {
+    let word = facts::read(said, payment);
+    context
+        .db
+        .write(async |txn| {
+            let mut pair = transition::load(txn, payment).await?;
+            asked(txn, &mut pair, None).await?;
+            let moved = match word {
+                Ok(Word::Paid(paid)) => apply(txn, &pair, Fact::PaymentSucceeded(paid)).await?,
+                Ok(Word::Closed) => apply(txn, &pair, Fact::CloseConfirmed).await?,
+                Ok(Word::Unpaid) => {
+                    let moved = apply(txn, &pair, Fact::FoundUnpaid).await?;
+                    // It exists and nothing to pay with came back: the same bytes fetch it.
+                    if moved == Moved::To(Status::Created) && pair.order.status == order::Status::Pending {
+                        jobs::enqueue(txn, &RequestPrepay::for_payment(payment)).await?;
+                    }
+                    moved
+                }
+                Err(mismatch) => {
+                    mismatched(txn, &pair, mismatch).await?;
+                    Moved::Unchanged
+                }
+            };
+            crash_point!("confirm_payment.applied");
+            match moved {
+                Moved::To(status) if status.is_at_rest() => run.done(txn).await,
+                _ => look_later(txn, run, payment).await,
+            }
+        })
+        .await
+}
+
+/// WeChat Pay knows no such payment. That settles it only when no create of ours can still arrive,
+/// and when it says so twice.
+async fn not_found(context: &Context, run: &Run, payment: &payment::Model) -> Result<Finished, Failure> {
+    context
+        .db
+        .write(async |txn| {
+            let mut pair = transition::load(txn, payment).await?;
+            let now = txn.now().await?;
+            let first = pair.payment.not_found_at.unwrap_or(now);
+            asked(txn, &mut pair, Some(first)).await?;
+            let still_asked_for = jobs::is_asked_for(txn, &RequestPrepay::for_payment(payment)).await?;
+            let over = pair.payment.create_signed_at.is_some_and(|at| now.since(at) >= CREATE_IS_OVER);
+            if over && !still_asked_for && now.since(first) >= NOT_FOUND_TWICE {
+                let moved = apply(txn, &pair, Fact::NeverExisted).await?;
+                if matches!(moved, Moved::To(_)) {
+                    return run.done(txn).await;
+                }
+            }
+            // No rung may lie between now and the moment at which it could be settled.
+            let settles_at = pair
+                .payment
+                .create_signed_at
+                .map(|at| (at + CREATE_IS_OVER).max(first + NOT_FOUND_TWICE))
+                .filter(|at| *at > now);
+            let next = ladder::next_look(payment.created_at, now);
+            run.again_at(txn, settles_at.map_or(next, |at| at.min(next))).await
+        })
+        .await
+}
+
+async fn apply(txn: &Txn, pair: &Pair, fact: Fact) -> Result<Moved, DbErr> {
+    let moved = transition::apply(txn, pair, &fact, Source::Query).await?;
+    if let Moved::Refused(refused) = &moved {
+        tracing::warn!(payment.id = %pair.payment.id, %refused, "WeChat Pay's answer does not fit");
+    }
+    Ok(moved)
+}
+
+async fn mismatched(txn: &Txn, pair: &Pair, mismatch: Mismatch) -> Result<(), DbErr> {
+    tracing::error!(payment.id = %pair.payment.id, %mismatch, "WeChat Pay's answer contradicts what we know");
+    transition::report_mismatch(txn, pair, mismatch, Source::Query).await
+}
+
+async fn look_later(txn: &Txn, run: &Run, payment: &payment::Model) -> Result<Finished, Failure> {
+    let next = ladder::next_look(payment.created_at, txn.now().await?);
+    run.again_at(txn, next).await
+}
+
+/// Writes down that WeChat Pay was asked, for the throttle and for those who wait for the answer.
+async fn asked(txn: &Txn, pair: &mut Pair, not_found_at: Option<Timestamp>) -> Result<(), DbErr> {
+    let row = payment::ActiveModel {
+        id: Set(pair.payment.id.clone()),
+        asked_at: Set(Some(txn.now().await?)),
+        not_found_at: Set(not_found_at),
+        ..Default::default()
+    };
+    pair.payment = row.update(txn).await?;
+    txn.after_commit(entity::Hint::Order(pair.order.id.clone())).await;
+    Ok(())
+}

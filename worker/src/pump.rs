@@ -1,0 +1,74 @@
+//! Takes due rows and hands their ids to the transport, never more than it has room for.
+//!
+//! A hint of the bus saves the wait for the next scan; the scan is what is relied upon.
+
+use std::{sync::Arc, time::Duration};
+
+use jobs::crash_point;
+use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    execution::Engine,
+    transport::{Nudge, Transport},
+};
+
+/// How long a job that nobody hinted at may stay unseen.
+const SCAN_EVERY: Duration = Duration::from_millis(200);
+
+/// While there is more than fits, look again this soon.
+const SCAN_AGAIN: Duration = Duration::from_millis(20);
+
+/// Runs until it is told to stop.
+pub(crate) async fn run(engine: Arc<Engine>, queue: Arc<dyn Transport>, stop: CancellationToken) {
+    let mut hints = engine.context().db.bus().jobs();
+    let mut hinting = true;
+    let mut next_scan = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep_until(next_scan) => {
+                let full = scan(&engine, &*queue).await;
+                next_scan = tokio::time::Instant::now() + if full { SCAN_AGAIN } else { SCAN_EVERY };
+            }
+            hint = hints.recv(), if hinting => match hint {
+                Ok((id, lane)) => {
+                    if lane == engine.lane() {
+                        offer(&engine, &*queue, id).await;
+                    }
+                }
+                // More was hinted at than could be remembered: look at the rows.
+                Err(RecvError::Lagged(_)) => next_scan = tokio::time::Instant::now(),
+                Err(RecvError::Closed) => hinting = false,
+            },
+        }
+    }
+}
+
+/// Hands out what is due; true if there was more than fitted.
+async fn scan(engine: &Engine, queue: &dyn Transport) -> bool {
+    let room = queue.room().await;
+    if room == 0 {
+        return true;
+    }
+    let due = match jobs::due(&engine.context().db, engine.lane(), room as u64).await {
+        Ok(due) => due,
+        Err(error) => {
+            tracing::warn!(%error, "the due jobs could not be read");
+            return false;
+        }
+    };
+    crash_point!("pump.scanned");
+    let full = due.len() >= room;
+    for id in due {
+        offer(engine, queue, id).await;
+    }
+    full
+}
+
+async fn offer(engine: &Engine, queue: &dyn Transport, id: i64) {
+    if engine.hand_out(id) && !queue.offer(Nudge { job_id: id }).await {
+        engine.take_back(id);
+    }
+    crash_point!("pump.offered");
+}

@@ -1,0 +1,35 @@
+//! Every job with its handler, and the queues that carry them.
+//!
+//! To add a job: a struct in `jobs/src/kinds.rs`, a handler file in `handlers/` with the same
+//! name, and its line here. The compiler asks for all three.
+
+use entity::job::Lane;
+use jobs::{Failure, Finished, Job, Kind, Run};
+
+use crate::{Context, handlers};
+
+/// Runs the handler of a job.
+pub(crate) async fn dispatch(kind: Kind, context: &Context, run: &Run) -> Result<Finished, Failure> {
+    match kind {
+        Kind::RequestPrepay => handlers::request_prepay::run(context, run, &subject(run)?).await,
+        Kind::ApplyNotification => handlers::apply_notification::run(context, run, &subject(run)?).await,
+        Kind::ConfirmPayment => handlers::confirm_payment::run(context, run, &subject(run)?).await,
+    }
+}
+
+/// How many jobs of a queue run at once in one process. Chosen for the time WeChat Pay takes to
+/// answer; the database is the limit long before.
+pub(crate) fn concurrency(lane: Lane) -> usize {
+    match lane {
+        Lane::Interactive => 64,
+        Lane::Background => 16,
+    }
+}
+
+/// How many ids may wait in a queue. The rows are the backlog; the queue is only a window on it.
+pub(crate) const WINDOW: usize = 512;
+
+fn subject<J: Job>(run: &Run) -> Result<J, Failure> {
+    J::from_subject(&run.subject)
+        .ok_or_else(|| Failure::GiveUp(format!("the subject of job {} is not an id", run.job_id)))
+}

@@ -1,0 +1,82 @@
+//! The worker role of a process: two lanes, each a pump and an apalis worker that is rebuilt when it dies.
+
+use std::{sync::Arc, time::Duration};
+
+use apalis_core::worker::context::WorkerContext;
+use entity::job::Lane;
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use ulid::Ulid;
+
+use crate::{
+    Context,
+    execution::Engine,
+    pump, registry,
+    transport::{Memory, Transport},
+};
+
+/// Runs jobs until it is stopped.
+#[derive(Debug)]
+pub struct Worker {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Worker {
+    /// Starts both lanes over the in-memory transport.
+    pub fn start(context: &Context) -> Self {
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        for lane in Lane::ALL {
+            let engine = Arc::new(Engine::new(context.clone(), lane));
+            let queue: Arc<dyn Transport> = Arc::new(Memory::new(registry::WINDOW));
+            tasks.spawn(pump::run(engine.clone(), queue.clone(), stop.clone()));
+            tasks.spawn(keep_working(engine, queue, stop.clone()));
+        }
+        tasks.close();
+        Self { stop, tasks }
+    }
+
+    /// Takes no new job and waits for those that run.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+/// Runs an apalis worker, and a new one when it dies: after a pause that doubles from 20 ms to
+/// 1.28 s and is short again once a worker has lived for 5 s.
+async fn keep_working(engine: Arc<Engine>, queue: Arc<dyn Transport>, stop: CancellationToken) {
+    const PAUSE_MIN: Duration = Duration::from_millis(20);
+    const PAUSE_MAX: Duration = Duration::from_millis(1280);
+    const HEALTHY_AFTER: Duration = Duration::from_secs(5);
+
+    let mut pause = PAUSE_MIN;
+    while !stop.is_cancelled() {
+        // apalis refuses or strands a worker that comes back under the name of a dead one.
+        let name = format!("{}-{}-{}", engine.lane().name(), std::process::id(), Ulid::generate());
+        let worker = WorkerContext::new(&name);
+        let born = Instant::now();
+        let mut working = queue.work(worker.clone(), engine.clone());
+        let ended = tokio::select! {
+            ended = &mut working => ended,
+            () = stop.cancelled() => {
+                if let Err(error) = worker.stop() {
+                    tracing::warn!(%error, "the apalis worker did not take the stop");
+                }
+                drop(working.await);
+                return;
+            }
+        };
+        // What it had been handed and not begun is gone with it; the rows are still due.
+        engine.take_all_back();
+        if born.elapsed() >= HEALTHY_AFTER {
+            pause = PAUSE_MIN;
+        }
+        tracing::warn!(lane = engine.lane().name(), ?ended, ?pause, "an apalis worker ended; a new one follows");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => {}
+        }
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
