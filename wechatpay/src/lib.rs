@@ -21,6 +21,10 @@ pub mod trust;
 
 pub mod notification;
 
+pub mod order;
+
+pub mod transaction;
+
 mod pem;
 
 #[cfg(test)]
@@ -29,4 +33,5 @@ mod testing;
 pub use environment::Environment;
 pub use merchant::{ApiV3Key, KeyError, Merchant, PrivateKey};
 pub use sign::{CallUp, SignError};
+pub use transaction::{Openid, TradeState, Transaction};
 pub use trust::{SignatureHeaders, TrustedKeys, VerifyError};
