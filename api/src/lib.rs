@@ -1,1 +1,26 @@
+//! The HTTP edge: writes down what was asked or told, and answers.
+//!
+//! It never changes a status and never holds a merchant's private key.
+//! What is to be done about what it wrote down is a job, asked for in the same transaction.
 
+pub mod router;
+mod orders;
+mod payments;
+mod events;
+mod timeline;
+mod notifications;
+mod intake;
+mod checkout;
+mod health;
+mod views;
+mod app;
+mod caller;
+mod secrets;
+mod problem;
+mod request;
+mod text;
+pub mod metrics;
+
+pub use app::{App, AppKind, AppSettings, Merchant, MerchantApp};
+pub use problem::ApiError;
+pub use secrets::{ApiKeyHash, LinkKeys};

@@ -6,19 +6,14 @@
 
 pub mod order;
 pub mod payment;
-
 pub mod money_entry;
 pub mod notification;
 pub mod order_event;
-
 pub mod job;
-
 mod ids;
 mod money;
-
 #[cfg(test)]
 mod golden;
-
 mod bus;
 mod clock;
 mod db;

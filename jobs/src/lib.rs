@@ -5,13 +5,10 @@
 //! Whoever executes it only looks at rows that are due; how an execution is woken is not known here.
 
 mod kinds;
-
 mod asking;
 mod running;
-
 pub mod backoff;
 mod looking;
-
 mod crash;
 
 pub use asking::{enqueue, enqueue_all, enqueue_at, enqueue_urgently};

@@ -191,13 +191,14 @@ impl ApiError {
 
     /// The number is paid, used with other parameters, or closed: a query tells which.
     ///
-    /// `INVALID_REQUEST` counts, because WeChat uses it for some repeated orders too.
+    /// WeChat may also answer a repeated order with `INVALID_REQUEST`; that code does not count,
+    /// because a first order that breaks a rule gets it too. Whoever repeats, asks anyway:
+    /// see [`earlier_unanswered`](Self::earlier_unanswered).
     pub fn says_paid_used_or_closed(&self) -> bool {
         self.is_code(&[
             "ORDER_PAID",
             "OUT_TRADE_NO_USED",
             "ORDER_CLOSED",
-            "INVALID_REQUEST",
         ])
     }
 

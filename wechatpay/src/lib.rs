@@ -34,27 +34,16 @@
 
 #![warn(missing_docs)]
 
-// In reading order; the blank lines keep rustfmt from sorting them.
 pub mod merchant;
-
 pub mod environment;
-
 pub mod sign;
-
 pub mod trust;
-
 pub mod notification;
-
 pub mod order;
-
 pub mod transaction;
-
 pub mod client;
-
 pub mod error;
-
 mod pem;
-
 #[cfg(test)]
 mod testing;
 

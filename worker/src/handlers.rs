@@ -1,7 +1,5 @@
 //! One file per job. Each is three paragraphs: load what we know, ask WeChat Pay, apply what follows.
 
 pub(crate) mod request_prepay;
-
 pub(crate) mod apply_notification;
-
 pub(crate) mod confirm_payment;

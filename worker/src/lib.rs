@@ -5,17 +5,13 @@
 //! Handlers are listed in [`registry`]; the one place where a status changes is [`transition`].
 
 pub mod registry;
-
 mod handlers;
-
 pub mod facts;
 pub mod ladder;
 pub mod transition;
-
 mod execution;
 mod pump;
 mod transport;
-
 mod context;
 mod worker;
 

@@ -1,0 +1,132 @@
+//! What every request may use.
+
+use std::{collections::HashMap, sync::Arc};
+
+use entity::{Db, payment::Method};
+use tokio_util::sync::CancellationToken;
+use wechatpay::TrustedKeys;
+
+use crate::{
+    intake::Intake,
+    notifications::Rejected,
+    secrets::{ApiKeyHash, LinkKeys},
+};
+
+/// What the api is told at the start.
+#[derive(Clone, Debug)]
+pub struct AppSettings {
+    /// Where payers and WeChat Pay reach us, without a slash at the end.
+    pub public_url: String,
+    pub merchants: Vec<Merchant>,
+    pub link_keys: LinkKeys,
+    /// The simulator's address, when that is what WeChat Pay is here; pages then say so.
+    pub simulator_url: Option<String>,
+}
+
+/// A merchant as the api knows it: enough to write an order down and to know WeChat Pay by its
+/// signature, and no private key.
+#[derive(Clone, Debug)]
+pub struct Merchant {
+    pub name: String,
+    /// What payers read.
+    pub display_name: String,
+    pub mchid: String,
+    pub apps: Vec<MerchantApp>,
+    pub trusted_keys: TrustedKeys,
+    pub api_keys: Vec<ApiKeyHash>,
+    /// Up to six characters before the number of a payment, for a mchid that others use too.
+    pub out_trade_no_prefix: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct MerchantApp {
+    pub id: String,
+    pub kind: AppKind,
+}
+
+/// Where an app id of WeChat lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppKind {
+    ServiceAccount,
+    MiniProgram,
+}
+
+/// The state of the router. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    db: Db,
+    settings: AppSettings,
+    by_name: HashMap<String, usize>,
+    by_api_key: HashMap<ApiKeyHash, usize>,
+    intake: Intake,
+    rejected: Rejected,
+    stopping: CancellationToken,
+}
+
+impl App {
+    /// Starts what the routes need. `stopping` ends the streams that would otherwise never end.
+    pub fn new(db: Db, settings: AppSettings, stopping: CancellationToken) -> Self {
+        let merchants = || settings.merchants.iter().enumerate();
+        Self(Arc::new(Inner {
+            by_name: merchants().map(|(at, merchant)| (merchant.name.clone(), at)).collect(),
+            by_api_key: merchants()
+                .flat_map(|(at, merchant)| merchant.api_keys.iter().map(move |key| (key.clone(), at)))
+                .collect(),
+            intake: Intake::start(&db),
+            rejected: Rejected::default(),
+            db,
+            settings,
+            stopping,
+        }))
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    pub(crate) fn settings(&self) -> &AppSettings {
+        &self.0.settings
+    }
+
+    pub(crate) fn intake(&self) -> &Intake {
+        &self.0.intake
+    }
+
+    pub(crate) fn rejected(&self) -> &Rejected {
+        &self.0.rejected
+    }
+
+    pub(crate) fn stopping(&self) -> &CancellationToken {
+        &self.0.stopping
+    }
+
+    pub(crate) fn merchant(&self, name: &str) -> Option<&Merchant> {
+        self.0.by_name.get(name).map(|at| &self.0.settings.merchants[*at])
+    }
+
+    pub(crate) fn merchant_by_api_key(&self, key: &str) -> Option<&Merchant> {
+        let at = self.0.by_api_key.get(&ApiKeyHash::of(key))?;
+        Some(&self.0.settings.merchants[*at])
+    }
+}
+
+impl Merchant {
+    /// Where WeChat Pay tells of this merchant's payments.
+    pub(crate) fn notify_url(&self, public_url: &str) -> String {
+        format!("{public_url}/v1/wechat/notifications/{}", self.name)
+    }
+
+    /// The app that a payment is made with: the one that was named, or the only one there can be.
+    pub(crate) fn app_for(&self, method: Method, named: Option<&str>) -> Option<&MerchantApp> {
+        match (named, method, self.apps.as_slice()) {
+            (Some(id), _, apps) => apps.iter().find(|app| app.id == id),
+            // A QR code is bound to no app; any of the merchant's will do.
+            (None, Method::Native, [first, ..]) => Some(first),
+            (None, Method::MiniProgram, [only]) => Some(only),
+            (None, _, _) => None,
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What Prometheus sees, on a listener of its own.
+//!
+//! Labels are bounded: route templates, kinds, words of ours. Never an id, a merchant or a path.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+    routing::get,
+};
+use entity::Db;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// How often the gauges are read from the database and the histograms are tidied up.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// From a tenth of a millisecond to WeChat Pay's longest answer.
+const SECONDS: [f64; 14] =
+    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Installs the recorder of this process. Once.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new()
+        // Without buckets they would come out as summaries, which cannot be added up.
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .install_recorder()?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
+    describe_histogram!("everpaid_http_request_duration_seconds", "Requests by route template and status");
+    describe_counter!("everpaid_notifications_total", "Notifications of WeChat Pay by what became of them at the door");
+    describe_counter!("everpaid_notifications_settled_total", "Stored notifications by the verdict on what is inside");
+    describe_counter!("everpaid_job_runs_total", "Runs of jobs by kind and outcome");
+    describe_histogram!("everpaid_job_run_seconds", "How long a run took");
+    describe_gauge!("everpaid_jobs_live", "Jobs that wait or run, by kind");
+    describe_gauge!("everpaid_jobs_dead", "Jobs that were given up, by kind");
+    describe_gauge!("everpaid_job_oldest_overdue_seconds", "How long the longest overdue job has been due");
+    describe_histogram!("everpaid_wechat_call_duration_seconds", "Tries of calls to WeChat Pay by operation, host and outcome");
+}
+
+/// The listener for Prometheus.
+pub fn router(handle: PrometheusHandle) -> Router {
+    Router::new()
+        .route("/metrics", get(async |State(handle): State<PrometheusHandle>| handle.render()))
+        .with_state(handle)
+}
+
+/// Reads the gauges and tidies the histograms up, until the process ends.
+pub async fn keep(handle: PrometheusHandle, db: Db) {
+    let mut ticks = tokio::time::interval(EVERY);
+    loop {
+        ticks.tick().await;
+        // Otherwise every sample since the last scrape stays in memory.
+        handle.run_upkeep();
+        match jobs::overview(&db).await {
+            Ok(kinds) => publish(&kinds),
+            Err(error) => tracing::warn!(%error, "the jobs could not be counted"),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody counts 2^53 jobs")]
+fn publish(kinds: &[jobs::Overview]) {
+    for kind in jobs::Kind::ALL.map(jobs::Kind::name) {
+        // A kind without rows is zero, not absent: otherwise the last value would stay.
+        let of_kind = kinds.iter().find(|overview| overview.kind == kind);
+        metrics::gauge!("everpaid_jobs_live", "kind" => kind).set(of_kind.map_or(0, |kind| kind.live) as f64);
+        metrics::gauge!("everpaid_jobs_dead", "kind" => kind).set(of_kind.map_or(0, |kind| kind.dead) as f64);
+    }
+    let oldest = kinds.iter().map(|kind| kind.overdue).max().unwrap_or_default();
+    metrics::gauge!("everpaid_job_oldest_overdue_seconds").set(oldest.as_secs_f64());
+}
+
+/// Measures a request by its route template.
+pub(crate) async fn observe(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
+    let method = request.method().clone();
+    let started = Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    let method = method.as_str().to_owned();
+    metrics::histogram!("everpaid_http_request_duration_seconds",
+        "method" => method, "route" => route, "status" => status)
+    .record(started.elapsed());
+    response
+}
+
+/// Measures a try of a call to WeChat Pay.
+pub fn observe_call(call: &wechatpay::Call) {
+    metrics::histogram!("everpaid_wechat_call_duration_seconds",
+        "operation" => call.operation, "host" => call.host.as_str(), "outcome" => call.outcome)
+    .record(call.duration);
+}

@@ -1,0 +1,87 @@
+//! Every route, grouped by who calls.
+//!
+//! To add an endpoint: a handler with its `utoipa::path` beside its kin, its line here, and
+//! `UPDATE_GOLDEN=1 cargo test -p api` to see `openapi.json` change.
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    routing::{get, post},
+};
+use utoipa::{OpenApi, openapi};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    app::App, checkout, events, health, intake::BODY_MAX, metrics, notifications, orders, payments, problem,
+    request, timeline,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "everpaid",
+        description = "A self-hosted WeChat Pay backend that never loses an order. Amounts are whole fen, times RFC 3339 in UTC, errors RFC 9457 problem details.",
+    ),
+    components(schemas(problem::Problem)),
+)]
+struct Description;
+
+/// The public listener.
+pub fn router(app: App) -> Router {
+    let (described, description) = described().split_for_parts();
+    let description = serde_json::to_string_pretty(&description).unwrap_or_default();
+    described
+        // WeChat Pay. Its own size limit, because a notification may be large.
+        .route(
+            "/v1/wechat/notifications/{merchant}",
+            post(notifications::receive).layer(DefaultBodyLimit::max(BODY_MAX)),
+        )
+        // The payer's page. Looking has no effect: WeChat's scanners fetch links too.
+        .route("/pay/{client_secret}", get(checkout::page))
+        .route("/checkout/{file}", get(checkout::asset))
+        // Operators.
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/openapi.json", get(move || health::openapi(description.clone())))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .route_layer(middleware::from_fn(metrics::observe))
+        .fallback(problem::no_such_route)
+        .layer(DefaultBodyLimit::max(request::BODY_MAX))
+        .layer(middleware::from_fn(problem::render))
+        .with_state(app)
+}
+
+/// The routes for shops and payers, which are described in `openapi.json`.
+fn described() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        // Shops.
+        .routes(routes!(orders::create_order, orders::list_orders))
+        .routes(routes!(timeline::show_timeline))
+        // Payers and shops.
+        .routes(routes!(orders::find_order))
+        .routes(routes!(payments::create_payment))
+        .routes(routes!(payments::find_payment))
+        .routes(routes!(payments::confirm_payment))
+        .routes(routes!(payments::show_qr))
+        .routes(routes!(events::stream_order_events))
+}
+
+/// The OpenAPI 3.1 document.
+pub fn description() -> openapi::OpenApi {
+    described().into_openapi()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_openapi_document_is_the_one_that_is_checked_in() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let actual = serde_json::to_string_pretty(&super::description()).unwrap() + "\n";
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            std::fs::write(path, &actual).unwrap();
+        }
+        let expected = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(actual == expected, "openapi.json differs; review and run again with UPDATE_GOLDEN=1");
+    }
+}
