@@ -16,7 +16,7 @@ async function look() {
   if (!document.hidden) {
     try {
       const [listed, active, clock] = await Promise.all([ask("payments"), ask("faults"), ask("clock")]);
-      byId("clock").textContent = clock.now;
+      byId("clock").textContent = clock.now.slice(0, 19).replace("T", " ");
       byId("lost").hidden = true;
       const now = { payments: listed.payments, faults: active.faults };
       if (JSON.stringify(now) !== JSON.stringify(seen)) {

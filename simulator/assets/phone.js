@@ -53,6 +53,7 @@ async function attempt(act, code) {
     await act();
   } catch (error) {
     if (error.status === 404) become({ screen: "scan", code, problem: () => t("unknownCode") });
+    else if (error.status === 409) await open(code);
     else become({ problem: () => (error.status ? error.message : t("noAnswer")) });
   }
   become({ busy: false });
@@ -76,7 +77,7 @@ function draw() {
   const { screen, order, done, busy } = phone;
   for (const id of ["scan", "pay", "result"]) byId(id).hidden = id !== screen;
   for (const button of document.querySelectorAll("main button")) button.disabled = busy;
-  const problem = phone.problem?.() ?? (screen === "pay" ? order.reason : null);
+  const problem = phone.problem?.() ?? (screen === "pay" && order.reason ? t(`because_${order.reason}`) : null);
   for (const id of ["scan-problem", "pay-problem"]) {
     byId(id).hidden = !problem;
     byId(id).textContent = problem ?? "";

@@ -1,4 +1,7 @@
 //! The simulator's own time: the machine's, or an injected one, plus what it was advanced by.
+//!
+//! An advance moves orders, codes and retries. It does not move the dates of signatures: a client
+//! whose clock nobody moved would have to refuse them, and be refused.
 
 use std::{
     sync::{
@@ -26,12 +29,17 @@ impl SimClock {
         }
     }
 
+    /// The time of orders and retries.
     pub(crate) fn now_ms(&self) -> i64 {
-        let base = match &self.base {
+        self.signing_ms().saturating_add(self.offset_ms())
+    }
+
+    /// The time both sides date their signatures by.
+    pub(crate) fn signing_ms(&self) -> i64 {
+        match &self.base {
             Some(now) => now(),
             None => system_ms(),
-        };
-        base.saturating_add(self.offset_ms())
+        }
     }
 
     pub(crate) fn offset_ms(&self) -> i64 {
@@ -104,5 +112,6 @@ mod tests {
         let clock = SimClock::new(Some(Arc::new(|| 1_000)), 500);
         assert_eq!(clock.advance(250), 750);
         assert_eq!(clock.now_ms(), 1_750);
+        assert_eq!(clock.signing_ms(), 1_000);
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     faults::{BadFault, Fault},
     gateway::code_json,
     payer::{ControlError, Leave, Pay, Sender},
-    rules::{Endpoint, Order, State as OrderState},
+    rules::{Endpoint, Order, State as OrderState, Unpayable},
     store::{By, Delivery, Notification, PayerAttempt},
     wechat::Wechat,
 };
@@ -283,7 +283,7 @@ struct Scanned {
     paid_at: Option<String>,
     transaction_id: Option<String>,
     /// Why it cannot be paid.
-    reason: Option<String>,
+    reason: Option<&'static str>,
 }
 
 impl Wechat {
@@ -418,10 +418,7 @@ impl Scanned {
             trade_state: order.state.name(),
             paid_at: paid.map(|paid| rfc3339(paid.paid_at)),
             transaction_id: paid.map(|paid| paid.transaction_id.clone()),
-            reason: order
-                .payable(None, wechat.now())
-                .err()
-                .map(|why| why.to_string()),
+            reason: order.payable(None, wechat.now()).err().map(Unpayable::name),
         }
     }
 }

@@ -230,7 +230,7 @@ impl Wechat {
             })
         })?;
         // The clock comes first: a replay with a good signature is told about its age.
-        if !said.is_fresh(self.now()) {
+        if !said.is_fresh(self.clock.signing_ms()) {
             return Err(refuse(
                 "Http头Authorization中的timestamp与发起请求的时间不得超过5分钟",
             ));
@@ -424,7 +424,7 @@ impl Wechat {
     }
 
     async fn sign(self: &Arc<Self>, reply: Reply, kind: Signature) -> Response {
-        let now = self.now();
+        let now = self.clock.signing_ms();
         let signed = self.keys.off_thread(move |keys| {
             let headers = keys.sign(now, &reply.body, kind);
             answer::signed(reply.status, reply.body, headers)

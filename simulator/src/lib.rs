@@ -167,10 +167,14 @@ impl Simulator {
         self.wechat.now()
     }
 
-    /// Moves the clock on and returns its time in Unix milliseconds.
+    /// Moves orders, codes and retries on (not the dates of signatures) and returns the clock's
+    /// time in Unix milliseconds.
     pub async fn advance_clock(&self, span: Duration) -> Result<i64, ControlError> {
-        let span_ms = i64::try_from(span.as_millis())
-            .map_err(|_| ControlError::Invalid("that is a very long time".into()))?;
+        let far = || ControlError::Invalid("the clock moves by 136 years at most".into());
+        if span > Duration::from_secs(u32::MAX.into()) {
+            return Err(far());
+        }
+        let span_ms = i64::try_from(span.as_millis()).map_err(|_| far())?;
         Ok(self.wechat.advance_clock(span_ms).await?)
     }
 

@@ -224,7 +224,7 @@ impl Wechat {
     ) -> Result<Delivery, TryError> {
         let content = altered(&told.content, kind)?;
         let (id, created_at) = (told.id.clone(), told.created_at);
-        let now = self.now();
+        let (now, dated) = (self.now(), self.clock.signing_ms());
         let signature = match kind {
             Some(FaultKind::WrongSignature) => Signature::Wrong,
             Some(FaultKind::ProbeSignature) => Signature::Probe,
@@ -234,7 +234,7 @@ impl Wechat {
             .keys
             .off_thread(move |keys| {
                 let body = keys.envelope(&id, created_at, &content)?;
-                let headers = keys.sign(now, &body, signature);
+                let headers = keys.sign(dated, &body, signature);
                 anyhow::Ok((body, headers))
             })
             .await??;

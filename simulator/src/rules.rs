@@ -135,6 +135,18 @@ impl Endpoint {
     }
 }
 
+impl Unpayable {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Paid => "paid",
+            Self::Closed => "closed",
+            Self::Expired => "expired",
+            Self::CodeExpired => "code_expired",
+            Self::OtherPayer => "other_payer",
+        }
+    }
+}
+
 impl State {
     pub(crate) fn name(&self) -> &'static str {
         match self {

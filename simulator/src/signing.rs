@@ -267,7 +267,7 @@ impl Notary {
     }
 
     pub fn sign_notification_as(&self, body: &[u8], signature: Signature) -> HeaderMap {
-        self.keys.sign(self.clock.now_ms(), body, signature)
+        self.keys.sign(self.clock.signing_ms(), body, signature)
     }
 
     /// The envelope around a transaction, with an id of its own.
