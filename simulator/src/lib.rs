@@ -1,1 +1,280 @@
+//! WeChat Pay API v3 on this machine, for everyone who has no sandbox.
+//!
+//! It signs, encrypts, notifies and retries like the real one, keeps its own ledger in its own
+//! file, shows the payer's phone, and breaks on request. It is an implementation of its own: it
+//! shares no code with any client, so that each checks the other. It does not take real money,
+//! its keys are thrown away with its file, and it has no protection against the public internet.
 
+mod clock;
+mod control;
+mod credentials;
+mod faults;
+mod gateway;
+mod notify;
+mod payer;
+mod phone;
+mod rules;
+mod server;
+mod signing;
+mod store;
+mod wechat;
+mod wire;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+use http::HeaderMap;
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use crate::{
+    clock::Now,
+    control::{Ledger, LedgerPayment, PayerTry, Payment, Post, Told},
+    credentials::{App, AppKind, Certified, Credentials, MerchantCredentials},
+    faults::{ActiveFault, BadFault, Fault, FaultKind, Target},
+    payer::{ControlError, Pay},
+    rules::Endpoint,
+    signing::{Notary, Signature, SignedNotification, TrustMode},
+};
+use crate::{
+    clock::SimClock,
+    faults::Faults,
+    notify::Notifier,
+    payer::{Leave, Sender},
+    signing::Keys,
+    store::{By, Store},
+    wechat::{CLOCK_OFFSET, CREDENTIALS, Wechat},
+};
+
+/// How long stopping waits for what is going on.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How to start a simulator; the default is in memory, on a free port of this machine only.
+#[derive(Clone)]
+pub struct Options {
+    pub listen: SocketAddr,
+    /// Its SQLite file; absent: everything is forgotten at the end.
+    pub data: Option<PathBuf>,
+    /// Divides the waits between notifications; 1 is WeChat Pay's own pace.
+    pub time_scale: f64,
+    pub mode: TrustMode,
+    /// A clock instead of the machine's; call [`Simulator::clock_moved`] when it jumps.
+    pub now: Option<Now>,
+    /// How long every answer takes.
+    pub answer_delay: Duration,
+    /// Ready-made keys instead of those in the file, or of new ones.
+    pub credentials: Option<Credentials>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            data: None,
+            time_scale: 1.0,
+            mode: TrustMode::PublicKey,
+            now: None,
+            answer_delay: Duration::ZERO,
+            credentials: None,
+        }
+    }
+}
+
+/// A running WeChat Pay. Dropping it stops it without waiting.
+pub struct Simulator {
+    wechat: Arc<Wechat>,
+    addr: SocketAddr,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+impl Simulator {
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        ensure!(
+            options.time_scale.is_finite() && options.time_scale > 0.0,
+            "time_scale must be a positive number"
+        );
+        let store = Store::open(options.data.as_deref())
+            .await
+            .context("opening the simulator's file")?;
+        let credentials = own_credentials(&store, options.credentials).await?;
+        let offset_ms = match store.setting(CLOCK_OFFSET).await? {
+            Some(offset) => offset.parse().context("reading the clock's offset")?,
+            None => 0,
+        };
+        let mode = options.mode;
+        let keys = tokio::task::spawn_blocking(move || Keys::parse(&credentials, mode)).await??;
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .with_context(|| format!("listening on {}", options.listen))?;
+        let addr = listener.local_addr()?;
+        let wechat = Arc::new(Wechat {
+            clock: Arc::new(SimClock::new(options.now, offset_ms)),
+            keys: Arc::new(keys),
+            store,
+            faults: Faults::default(),
+            notifier: Notifier::new(options.time_scale)?,
+            answer_delay: options.answer_delay,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        wechat.tasks.spawn(Arc::clone(&wechat).dispatch());
+        let server = tokio::spawn(server::serve(Arc::clone(&wechat), listener));
+        tracing::info!(%addr, "the WeChat Pay simulator is listening");
+        Ok(Self {
+            wechat,
+            addr,
+            server,
+        })
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `http://127.0.0.1:…`, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    pub fn merchant(&self) -> MerchantCredentials {
+        self.wechat.keys.merchant().clone()
+    }
+
+    /// Ends it in order; what was not delivered is delivered after the next start.
+    pub async fn stop(mut self) {
+        self.wechat.stop.cancel();
+        self.wechat.tasks.close();
+        let stopped = async {
+            let _ = (&mut self.server).await;
+            self.wechat.tasks.wait().await;
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, stopped).await.is_err() {
+            tracing::warn!("the simulator stopped without waiting for everyone");
+        }
+        if let Err(error) = self.wechat.store.close().await {
+            tracing::warn!(%error, "closing the simulator's file failed");
+        }
+    }
+
+    /// Unix milliseconds by the simulator's clock.
+    pub fn now_ms(&self) -> i64 {
+        self.wechat.now()
+    }
+
+    /// Moves orders, codes and retries on (not the dates of signatures) and returns the clock's
+    /// time in Unix milliseconds.
+    pub async fn advance_clock(&self, span: Duration) -> Result<i64, ControlError> {
+        let far = || ControlError::Invalid("the clock moves by 136 years at most".into());
+        if span > Duration::from_secs(u32::MAX.into()) {
+            return Err(far());
+        }
+        let span_ms = i64::try_from(span.as_millis()).map_err(|_| far())?;
+        Ok(self.wechat.advance_clock(span_ms).await?)
+    }
+
+    /// Says that the injected clock jumped.
+    pub fn clock_moved(&self) {
+        self.wechat.notifier.wake();
+    }
+
+    /// The payer pays; the notification goes out by itself.
+    pub async fn pay(&self, out_trade_no: &str, pay: Pay) -> Result<Payment, ControlError> {
+        let by = By::Number(out_trade_no);
+        self.wechat.pay(by, &pay, Sender::Dispatcher).await?;
+        self.wechat.payment(by).await
+    }
+
+    /// The payer walks away; the order stays payable.
+    pub async fn cancel(&self, out_trade_no: &str) -> Result<Payment, ControlError> {
+        let by = By::Number(out_trade_no);
+        self.wechat.leave(by, Leave::Cancelled).await?;
+        self.wechat.payment(by).await
+    }
+
+    /// The payer cannot pay; the order stays payable.
+    pub async fn fail(&self, out_trade_no: &str) -> Result<Payment, ControlError> {
+        let by = By::Number(out_trade_no);
+        self.wechat.leave(by, Leave::BalanceShort).await?;
+        self.wechat.payment(by).await
+    }
+
+    pub async fn payment(&self, out_trade_no: &str) -> Result<Payment, ControlError> {
+        self.wechat.payment(By::Number(out_trade_no)).await
+    }
+
+    /// The newest orders, without what happened around them.
+    pub async fn payments(&self, limit: u64) -> Result<Vec<Payment>, ControlError> {
+        self.wechat.payments(limit).await
+    }
+
+    /// The money that was taken, in the order of payment.
+    pub async fn ledger(&self) -> Result<Ledger, ControlError> {
+        self.wechat.ledger().await
+    }
+
+    pub fn add_fault(&self, fault: Fault) -> Result<u64, BadFault> {
+        self.wechat.faults.add(fault)
+    }
+
+    pub fn faults(&self) -> Vec<ActiveFault> {
+        self.wechat.faults.active()
+    }
+
+    pub fn remove_fault(&self, id: u64) -> bool {
+        self.wechat.faults.remove(id)
+    }
+
+    pub fn clear_faults(&self) {
+        self.wechat.faults.clear();
+    }
+
+    /// Waits until no notification is due and none is on its way; later tries may be waiting.
+    pub async fn notifications_settled(&self) -> Result<(), ControlError> {
+        Ok(self.wechat.notifications_settled().await?)
+    }
+
+    /// Makes notifications without sending them, on any thread.
+    pub fn notary(&self) -> Notary {
+        Notary {
+            keys: Arc::clone(&self.wechat.keys),
+            clock: Arc::clone(&self.wechat.clock),
+        }
+    }
+
+    /// The `Wechatpay-*` headers that make `body` a notification of now.
+    pub fn sign_notification(&self, body: &[u8]) -> HeaderMap {
+        self.notary().sign_notification(body)
+    }
+
+    /// The envelope around a transaction, with an id of its own.
+    pub fn encrypt_transaction(&self, transaction: &Value) -> anyhow::Result<Vec<u8>> {
+        self.notary().encrypt_transaction(transaction)
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        self.wechat.stop.cancel();
+    }
+}
+
+async fn own_credentials(store: &Store, given: Option<Credentials>) -> anyhow::Result<Credentials> {
+    let kept = store.setting(CREDENTIALS).await?;
+    let credentials = match (given, kept) {
+        (Some(given), _) => given,
+        (None, Some(kept)) => {
+            return serde_json::from_str(&kept).context("reading the kept keys");
+        }
+        (None, None) => tokio::task::spawn_blocking(Credentials::generate).await??,
+    };
+    store
+        .set(CREDENTIALS, &serde_json::to_string(&credentials)?)
+        .await?;
+    Ok(credentials)
+}

@@ -1,0 +1,130 @@
+// The words of both pages: Chinese first, and a switch that is remembered.
+
+const WORDS = {
+  "zh-CN": {
+    title: "微信支付模拟器",
+    lead: "这里不是微信支付，而是它的模拟器：同样的路径、签名、加密、通知与重试，没有真实资金。把 SDK 的域名指向这里即可。",
+    base: "接口地址",
+    mchid: "商户号",
+    clock: "模拟时间",
+    faults: "正在发生的故障",
+    noFaults: "无",
+    phone: "打开付款手机",
+    keys: "密钥与应用 (JSON)",
+    ledger: "账本 (JSON)",
+    orders: "订单",
+    empty: "还没有订单。调用 JSAPI 或 Native 下单后，会立刻出现在这里。",
+    lost: "模拟器没有回应，正在重试…",
+    payLink: "用手机付款",
+    details: "详情",
+    NOTPAY: "待支付",
+    SUCCESS: "已支付",
+    CLOSED: "已关闭",
+    REFUND: "已退款",
+    home: "首页",
+    scanTitle: "扫一扫",
+    codeLabel: "粘贴 code_url 或 prepay_id",
+    next: "下一步",
+    to: "付款给商户 {mchid}",
+    description: "商品",
+    number: "商户单号",
+    confirm: "确认支付",
+    short: "余额不足",
+    cancel: "取消",
+    paid: "支付成功",
+    left: "已取消支付",
+    failed: "支付失败：余额不足",
+    paidNote: "通知正在送往商户。",
+    leftNote: "订单仍然有效，可以继续支付。",
+    again: "继续支付",
+    rescan: "扫另一个码",
+    unknownCode: "二维码无效，或已被新的二维码取代。",
+    noAnswer: "模拟器没有回应，请重试。",
+    because_paid: "订单已支付。",
+    because_closed: "订单已关闭，不能再支付。",
+    because_expired: "订单已过支付截止时间。",
+    because_code_expired: "支付码已超过两小时，请商户重新下单获取。",
+    foot: "没有真实资金，也不会联系微信。",
+    other: "English",
+  },
+  en: {
+    title: "WeChat Pay simulator",
+    lead: "This is not WeChat Pay but its simulator: the same paths, signatures, encryption, notifications and retries, and no real money. Point your SDK's host here.",
+    base: "API base",
+    mchid: "Merchant id",
+    clock: "Simulated time",
+    faults: "Faults in force",
+    noFaults: "none",
+    phone: "Open the payer's phone",
+    keys: "Keys and apps (JSON)",
+    ledger: "Ledger (JSON)",
+    orders: "Orders",
+    empty: "No orders yet. Create one through JSAPI or Native and it appears here at once.",
+    lost: "The simulator does not answer; trying again…",
+    payLink: "Pay by phone",
+    details: "Details",
+    NOTPAY: "Unpaid",
+    SUCCESS: "Paid",
+    CLOSED: "Closed",
+    REFUND: "Refunded",
+    home: "Home",
+    scanTitle: "Scan",
+    codeLabel: "Paste a code_url or prepay_id",
+    next: "Next",
+    to: "Pay merchant {mchid}",
+    description: "Item",
+    number: "Order number",
+    confirm: "Confirm and pay",
+    short: "Balance too low",
+    cancel: "Cancel",
+    paid: "Paid",
+    left: "Payment cancelled",
+    failed: "Payment failed: balance too low",
+    paidNote: "The merchant is being notified.",
+    leftNote: "The order is still open and can be paid.",
+    again: "Pay after all",
+    rescan: "Scan another code",
+    unknownCode: "This code is not valid, or a newer one replaced it.",
+    noAnswer: "The simulator does not answer; please try again.",
+    because_paid: "This order is paid already.",
+    because_closed: "This order is closed and cannot be paid.",
+    because_expired: "The time to pay this order has passed.",
+    because_code_expired: "This code is older than two hours; the merchant can ask for a new one.",
+    foot: "No real money, and WeChat is never contacted.",
+    other: "中文",
+  },
+};
+
+const KEPT = "simulator-language";
+let language = localStorage.getItem(KEPT) === "en" ? "en" : "zh-CN";
+
+/** @param {string} key @param {Record<string, string>} [values] */
+export function t(key, values = {}) {
+  const text = WORDS[language][key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
+}
+
+/** Writes the words into the page, now and at every switch. @param {() => void} redraw */
+export function speak(redraw) {
+  const button = document.getElementById("language");
+  const write = () => {
+    document.documentElement.lang = language;
+    for (const element of document.querySelectorAll("[data-t]")) {
+      element.textContent = t(element.dataset.t);
+    }
+    button.textContent = t("other");
+    button.lang = language === "en" ? "zh-CN" : "en";
+    redraw();
+  };
+  button.addEventListener("click", () => {
+    language = language === "en" ? "zh-CN" : "en";
+    localStorage.setItem(KEPT, language);
+    write();
+  });
+  write();
+}
+
+/** Whole fen as yuan. @param {number} fen */
+export function yuan(fen) {
+  return `${Math.trunc(fen / 100)}.${String(fen % 100).padStart(2, "0")}`;
+}

@@ -1,0 +1,347 @@
+//! Telling the merchant: the dispatcher, WeChat Pay's retry ladder, and one try.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::header::CONTENT_TYPE;
+use sea_orm::DbErr;
+use serde_json::Value;
+use tokio::sync::{Notify, Semaphore, watch};
+use tracing::{error, info};
+
+use crate::{
+    faults::FaultKind,
+    signing::{Signature, request_id},
+    store::{self, Delivered, Delivery, Notification},
+    wechat::Wechat,
+};
+
+/// Seconds from one try to the next; after the last there is nothing more.
+const LADDER_S: [u64; 15] = [
+    15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600,
+];
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_KEPT: usize = 4096;
+const AT_ONCE: usize = 128;
+/// How long an injected clock can have jumped before anyone looks.
+const INJECTED_CLOCK_LOOK: Duration = Duration::from_millis(250);
+
+pub(crate) struct Notifier {
+    client: reqwest::Client,
+    /// Shares no connection with anything.
+    twin: reqwest::Client,
+    time_scale: f64,
+    wake: Notify,
+    slots: Arc<Semaphore>,
+    tries: watch::Sender<u64>,
+}
+
+impl Notifier {
+    pub(crate) fn new(time_scale: f64) -> anyhow::Result<Self> {
+        let builder = || {
+            reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .timeout(ANSWER_TIMEOUT)
+                .user_agent("Mozilla/4.0")
+        };
+        Ok(Self {
+            client: builder().build()?,
+            twin: builder().http1_only().pool_max_idle_per_host(0).build()?,
+            time_scale,
+            wake: Notify::new(),
+            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            tries: watch::Sender::new(0),
+        })
+    }
+
+    /// Something became due, or the time changed.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// When to try again after so many tries.
+    fn next_at(&self, now: i64, attempts: u32) -> Option<i64> {
+        let rung = usize::try_from(attempts).ok()?.checked_sub(1)?;
+        let wait = Duration::from_secs(*LADDER_S.get(rung)?).div_f64(self.time_scale);
+        Some(now.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Wechat {
+    /// Sends what is due until the simulator stops.
+    pub(crate) async fn dispatch(self: Arc<Self>) {
+        while !self.stop.is_cancelled() {
+            let pause = match self.send_due().await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    error!(%error, "reading due notifications failed");
+                    Some(Duration::from_secs(1))
+                }
+            };
+            let timer = async {
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = self.notifier.wake.notified() => {}
+                () = timer => {}
+            }
+        }
+    }
+
+    /// Starts what is due and has room; says how long until the next, if that is known.
+    async fn send_due(self: &Arc<Self>) -> Result<Option<Duration>, DbErr> {
+        let room = self.notifier.slots.available_permits();
+        if room == 0 {
+            return Ok(None);
+        }
+        let due = self
+            .store
+            .claim_due(self.now(), u64::try_from(room).unwrap_or(1))
+            .await?;
+        for notification in due {
+            let wechat = Arc::clone(self);
+            self.tasks.spawn(async move {
+                let permit = Arc::clone(&wechat.notifier.slots).acquire_owned().await;
+                wechat.notify(notification).await;
+                drop(permit);
+                wechat.notifier.wake();
+            });
+        }
+        let Some(next_at) = self.store.next_due().await? else {
+            return Ok(None);
+        };
+        let wait_ms = u64::try_from(next_at - self.now()).unwrap_or(0);
+        let wait = Duration::from_millis(wait_ms.max(1));
+        Ok(Some(if self.clock.is_injected() {
+            wait.min(INJECTED_CLOCK_LOOK)
+        } else {
+            wait
+        }))
+    }
+
+    /// One try with all that goes wrong in it, written down.
+    pub(crate) async fn notify(self: &Arc<Self>, notification: Notification) {
+        let id = notification.id.clone();
+        match self.try_to_notify(notification).await {
+            Ok(()) => {}
+            Err(TryError::Stopped) => return,
+            Err(TryError::Failed(error)) => {
+                error!(%error, notification.id = %id, "notifying failed");
+            }
+        }
+        self.notifier.tries.send_modify(|tries| *tries += 1);
+    }
+
+    /// Waits until no notification is due and none is on its way.
+    pub(crate) async fn notifications_settled(&self) -> Result<(), DbErr> {
+        let mut tries = self.notifier.tries.subscribe();
+        while self.store.is_notifying(self.now()).await? {
+            if tries.changed().await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_to_notify(self: &Arc<Self>, mut told: Notification) -> Result<(), TryError> {
+        let fault = self.faults.take_for_notification(told.was_delayed);
+        let kind = fault.as_ref().map(|fault| fault.kind);
+        match kind {
+            Some(FaultKind::Silent) => {
+                told.state = Delivered::NeverSent;
+                return self.record(&told, &[]).await;
+            }
+            Some(FaultKind::Delay) => {
+                let delay = fault.and_then(|fault| fault.delay_ms).unwrap_or(0);
+                told.was_delayed = true;
+                told.next_at = Some(self.now().saturating_add_unsigned(delay));
+                return self.record(&told, &[]).await;
+            }
+            _ => {}
+        }
+        told.attempts += 1;
+        let deliveries = match kind {
+            Some(FaultKind::Duplicate) => {
+                let (one, other) = tokio::join!(
+                    self.post(&told, kind, &self.notifier.twin),
+                    self.post(&told, kind, &self.notifier.twin)
+                );
+                vec![one?, other?]
+            }
+            Some(FaultKind::ProbeSignature) => vec![
+                self.post(&told, kind, &self.notifier.client).await?,
+                self.post(&told, None, &self.notifier.client).await?,
+            ],
+            _ => vec![self.post(&told, kind, &self.notifier.client).await?],
+        };
+        // A probe is there to be refused; taking it settles nothing.
+        let probe = name(FaultKind::ProbeSignature);
+        let taken = deliveries
+            .iter()
+            .any(|sent| sent.fault != probe && matches!(sent.status, Some(200 | 204)));
+        told.next_at = None;
+        told.state = if taken {
+            Delivered::Taken
+        } else {
+            told.next_at = self.notifier.next_at(self.now(), told.attempts);
+            match told.next_at {
+                Some(_) => Delivered::Pending,
+                None => Delivered::GivenUp,
+            }
+        };
+        self.record(&told, &deliveries).await
+    }
+
+    async fn record(&self, told: &Notification, sent: &[Delivery]) -> Result<(), TryError> {
+        let txn = self.store.begin().await?;
+        for delivery in sent {
+            store::insert_delivery(&txn, &told.id, delivery).await?;
+        }
+        store::update_notification(&txn, told).await?;
+        txn.commit().await?;
+        info!(
+            notification.id = %told.id,
+            notification.state = told.state.name(),
+            notification.attempts = told.attempts,
+            "notification tried"
+        );
+        Ok(())
+    }
+
+    /// Posts once, freshly sealed and signed.
+    async fn post(
+        self: &Arc<Self>,
+        told: &Notification,
+        kind: Option<FaultKind>,
+        client: &reqwest::Client,
+    ) -> Result<Delivery, TryError> {
+        let content = altered(&told.content, kind)?;
+        let (id, created_at) = (told.id.clone(), told.created_at);
+        let (now, dated) = (self.now(), self.clock.signing_ms());
+        let signature = match kind {
+            Some(FaultKind::WrongSignature) => Signature::Wrong,
+            Some(FaultKind::ProbeSignature) => Signature::Probe,
+            _ => Signature::Right,
+        };
+        let (body, headers) = self
+            .keys
+            .off_thread(move |keys| {
+                let body = keys.envelope(&id, created_at, &content)?;
+                let headers = keys.sign(dated, &body, signature);
+                anyhow::Ok((body, headers))
+            })
+            .await??;
+        let request = client
+            .post(&told.notify_url)
+            .headers(headers)
+            .header(CONTENT_TYPE, "application/json")
+            .header("request-id", request_id(0))
+            .body(body);
+        let started = Instant::now();
+        let answer = tokio::select! {
+            () = self.stop.cancelled() => return Err(TryError::Stopped),
+            answer = read_answer(request) => answer,
+        };
+        let (status, answer, error) = match answer {
+            Ok((status, answer)) => (Some(status), Some(answer), None),
+            Err(error) => (None, None, Some(root_cause(&error))),
+        };
+        Ok(Delivery {
+            attempt: told.attempts,
+            at: now,
+            fault: kind.and_then(name),
+            status,
+            answer,
+            error,
+            took_ms: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
+        })
+    }
+}
+
+async fn read_answer(request: reqwest::RequestBuilder) -> reqwest::Result<(u16, String)> {
+    let mut response = request.send().await?;
+    let status = response.status().as_u16();
+    let mut answer = Vec::new();
+    while answer.len() < ANSWER_KEPT
+        && let Some(chunk) = response.chunk().await?
+    {
+        answer.extend_from_slice(&chunk);
+    }
+    answer.truncate(ANSWER_KEPT);
+    Ok((status, String::from_utf8_lossy(&answer).into_owned()))
+}
+
+/// The transaction as the fault tells it.
+fn altered(content: &str, kind: Option<FaultKind>) -> anyhow::Result<Vec<u8>> {
+    let mut said: Value = serde_json::from_str(content)?;
+    match kind {
+        Some(FaultKind::WrongAmount) => {
+            let total = said["amount"]["total"].as_i64().unwrap_or(0) + 1;
+            said["amount"]["total"] = total.into();
+            said["amount"]["payer_total"] = total.into();
+        }
+        Some(FaultKind::WrongAppid) => said["appid"] = "wx9999999999999999".into(),
+        Some(FaultKind::WrongMchid) => said["mchid"] = "1999999999".into(),
+        Some(FaultKind::WrongCurrency) => said["amount"]["currency"] = "USD".into(),
+        Some(FaultKind::UnknownNumber) => {
+            let unknown = format!("UNKNOWN{}", crate::credentials::random_digits(16));
+            said["out_trade_no"] = unknown.into();
+        }
+        _ => {}
+    }
+    Ok(serde_json::to_vec(&said)?)
+}
+
+fn name(kind: FaultKind) -> Option<String> {
+    let name = serde_json::to_value(kind).ok()?;
+    name.as_str().map(str::to_owned)
+}
+
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+enum TryError {
+    Stopped,
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for TryError {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ladder_has_fifteen_rungs_and_lasts_a_day_and_four_minutes() {
+        let notifier = Notifier::new(1.0).unwrap();
+        let mut now = 0;
+        let mut attempts = 1;
+        while let Some(next) = notifier.next_at(now, attempts) {
+            now = next;
+            attempts += 1;
+        }
+        assert_eq!((attempts, now), (16, (24 * 60 + 4) * 60_000));
+    }
+
+    #[test]
+    fn time_scale_shortens_the_ladder() {
+        let notifier = Notifier::new(1000.0).unwrap();
+        assert_eq!(notifier.next_at(7, 1), Some(22));
+    }
+}

@@ -1,0 +1,157 @@
+//! What the payer does with the phone: pay, walk away, or fail to pay.
+
+use sea_orm::DbErr;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    rules::{Order, Paid, State},
+    signing::{DEFAULT_PAYER, notification_id, transaction_id},
+    store::{self, By, Delivered, Notification, PayerAttempt},
+    wechat::Wechat,
+    wire::transaction,
+};
+
+/// How a payer pays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pay {
+    /// Who pays; absent: whoever ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openid: Option<String>,
+    /// The amount the notification claims; the ledger keeps the right one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
+}
+
+/// Why a control did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
+    Invalid(String),
+    #[error("the simulator's own store failed")]
+    Store(#[from] DbErr),
+}
+
+/// How a payer leaves without paying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    Cancelled,
+    BalanceShort,
+}
+
+/// Who sends the notification of a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    Dispatcher,
+    Caller,
+}
+
+impl Wechat {
+    /// Takes the money and writes down whom to tell, in one transaction.
+    pub(crate) async fn pay(
+        &self,
+        by: By<'_>,
+        pay: &Pay,
+        sender: Sender,
+    ) -> Result<Notification, ControlError> {
+        if pay.total.is_some_and(|total| total < 1) {
+            return Err(ControlError::Invalid("total must be at least 1".into()));
+        }
+        if let Some(openid) = &pay.openid
+            && !(1..=128).contains(&openid.len())
+        {
+            return Err(ControlError::Invalid(
+                "openid has 1 to 128 characters".into(),
+            ));
+        }
+        let now = self.now();
+        let txn = self.store.begin().await?;
+        let mut order = found(store::find_order(&txn, by).await?, by)?.at(now);
+        order
+            .payable(pay.openid.as_deref(), now)
+            .map_err(|why| ControlError::Refused(why.to_string()))?;
+        let ordered_by = order.terms.payer.as_ref().map(|payer| &payer.openid);
+        order.state = State::Success(Paid {
+            transaction_id: transaction_id(now),
+            paid_at: now,
+            openid: pay
+                .openid
+                .as_ref()
+                .or(ordered_by)
+                .map_or_else(|| DEFAULT_PAYER.to_owned(), Clone::clone),
+            payer_total: order.terms.amount.total,
+        });
+        let notification = Notification {
+            id: notification_id(),
+            out_trade_no: order.out_trade_no.clone(),
+            notify_url: order.terms.notify_url.clone(),
+            content: told(&order, pay.total).to_string(),
+            created_at: now,
+            state: Delivered::Pending,
+            attempts: 0,
+            was_delayed: false,
+            next_at: (sender == Sender::Dispatcher).then_some(now),
+        };
+        store::update_order(&txn, &order).await?;
+        store::add_payer_attempt(&txn, &order.out_trade_no, &attempt(now, "paid")).await?;
+        store::insert_notification(&txn, &notification).await?;
+        txn.commit().await?;
+        if sender == Sender::Dispatcher {
+            self.notifier.wake();
+        }
+        Ok(notification)
+    }
+
+    /// The order stays unpaid and payable; only the try is remembered.
+    pub(crate) async fn leave(&self, by: By<'_>, how: Leave) -> Result<Order, ControlError> {
+        let now = self.now();
+        let txn = self.store.begin().await?;
+        let order = found(store::find_order(&txn, by).await?, by)?.at(now);
+        if order.state != State::NotPay {
+            let what = order.state.description();
+            return Err(ControlError::Refused(format!("nothing to pay: {what}")));
+        }
+        let outcome = match how {
+            Leave::Cancelled => "cancelled",
+            Leave::BalanceShort => "failed",
+        };
+        store::add_payer_attempt(&txn, &order.out_trade_no, &attempt(now, outcome)).await?;
+        txn.commit().await?;
+        Ok(order)
+    }
+
+    pub(crate) async fn order(&self, by: By<'_>) -> Result<Order, ControlError> {
+        let order = store::find_order(self.store.db(), by).await?;
+        Ok(found(order, by)?.at(self.now()))
+    }
+}
+
+fn found(order: Option<Order>, by: By<'_>) -> Result<Order, ControlError> {
+    order.ok_or_else(|| {
+        ControlError::NotFound(match by {
+            By::Number(number) => format!("no order {number}"),
+            By::Transaction(id) => format!("no transaction {id}"),
+            By::Code(_) => "no order has this code, or a newer code replaced it".into(),
+        })
+    })
+}
+
+fn told(order: &Order, claimed_total: Option<i64>) -> serde_json::Value {
+    let mut said = transaction::describe(order);
+    if let Some(total) = claimed_total {
+        said["amount"]["total"] = total.into();
+        said["amount"]["payer_total"] = total.into();
+    }
+    said
+}
+
+fn attempt(at: i64, outcome: &str) -> PayerAttempt {
+    PayerAttempt {
+        at,
+        outcome: outcome.to_owned(),
+    }
+}

@@ -1,0 +1,50 @@
+//! WeChat Pay as one value: its clock, its keys, its ledger and what is wrong with it today.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{clock::SimClock, faults::Faults, notify::Notifier, signing::Keys, store::Store};
+
+pub(crate) struct Wechat {
+    pub clock: Arc<SimClock>,
+    pub keys: Arc<Keys>,
+    pub store: Store,
+    pub faults: Faults,
+    pub notifier: Notifier,
+    pub answer_delay: Duration,
+    pub stop: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+pub(crate) const CLOCK_OFFSET: &str = "clock_offset_ms";
+pub(crate) const CREDENTIALS: &str = "credentials";
+
+/// The simulator is stopping; whatever was going on is left as if the machine had died.
+#[derive(Debug)]
+pub(crate) struct Stopped;
+
+impl Wechat {
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Waits in real time.
+    pub(crate) async fn pause(&self, span: Duration) -> Result<(), Stopped> {
+        if span.is_zero() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => Err(Stopped),
+            () = tokio::time::sleep(span) => Ok(()),
+        }
+    }
+
+    /// Moves the clock on, for good, and lets everything that was waiting for that time happen.
+    pub(crate) async fn advance_clock(&self, span_ms: i64) -> Result<i64, sea_orm::DbErr> {
+        let offset = self.clock.advance(span_ms);
+        self.store.set(CLOCK_OFFSET, &offset.to_string()).await?;
+        self.notifier.wake();
+        Ok(self.now())
+    }
+}

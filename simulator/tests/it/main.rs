@@ -1,0 +1,11 @@
+//! The simulator as a client sees it: over HTTP, signed by hand.
+
+mod client;
+mod controls;
+mod faults;
+mod merchant;
+mod notifications;
+mod orders;
+mod pages;
+mod requests;
+mod restart;
