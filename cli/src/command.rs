@@ -1,0 +1,152 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use clap::{Parser, Subcommand, ValueEnum};
+use entity::{Clock, Db};
+use migration::{Migrator, MigratorTrait};
+use simulator::{Simulator, TrustMode};
+
+use crate::{
+    config::Config,
+    dev::{self, DevOptions},
+    roles::{self, Roles},
+    terminal::{self, LogFormat},
+};
+
+/// A self-hosted WeChat Pay backend that never loses an order.
+///
+/// Without a command it runs `dev`: everything on this machine, with a simulated WeChat Pay.
+#[derive(Debug, Parser)]
+#[command(version, name = "everpaid")]
+pub(crate) struct Everpaid {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    dev: DevOptions,
+
+    /// How log lines look; RUST_LOG says which.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, env = "EVERPAID_LOG_FORMAT")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything on this machine: simulator, api, worker, demo shop.
+    Dev(DevOptions),
+    /// Run api and worker in one process.
+    Serve(WithConfig),
+    /// Run the api alone (Postgres only).
+    Api(WithConfig),
+    /// Run the worker alone (Postgres only).
+    Worker(WithConfig),
+    /// Run a simulated WeChat Pay alone, for any client in any language.
+    Simulator(SimulatorOptions),
+    /// Bring the database's schema up to date, or say whether it is.
+    Migrate {
+        #[command(subcommand)]
+        action: Migrate,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Migrate {
+    /// Run the migrations that are pending.
+    Up(WithConfig),
+    /// List the migrations; fails if any is pending.
+    Status(WithConfig),
+}
+
+#[derive(Debug, clap::Args)]
+struct WithConfig {
+    /// The configuration file; see everpaid.example.toml.
+    #[arg(long, default_value = "everpaid.toml", env = "EVERPAID_CONFIG")]
+    config: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct SimulatorOptions {
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:8701")]
+    listen: SocketAddr,
+    /// The simulator's own SQLite file.
+    #[arg(long, default_value = "wechatpay-simulator.sqlite", conflicts_with = "in_memory")]
+    data: PathBuf,
+    /// Keep nothing.
+    #[arg(long)]
+    in_memory: bool,
+    /// Which key WeChat Pay signs with.
+    #[arg(long, value_enum, default_value_t = Mode::PublicKey)]
+    mode: Mode,
+    /// Divides the waits between repeated notifications: 60 makes minutes seconds.
+    #[arg(long, default_value_t = 1.0)]
+    time_scale: f64,
+    /// Milliseconds that every answer takes.
+    #[arg(long, default_value_t = 0)]
+    answer_delay: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Mode {
+    PublicKey,
+    Certificate,
+}
+
+impl Everpaid {
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self.command.unwrap_or(Command::Dev(self.dev)) {
+            Command::Dev(options) => dev::run(options).await,
+            Command::Serve(WithConfig { config }) => serve(Roles::BOTH, &Config::read(&config)?).await,
+            Command::Api(WithConfig { config }) => serve(Roles::API, &Config::read(&config)?).await,
+            Command::Worker(WithConfig { config }) => serve(Roles::WORKER, &Config::read(&config)?).await,
+            Command::Simulator(options) => simulate(options).await,
+            Command::Migrate { action } => migrate(action).await,
+        }
+    }
+}
+
+async fn serve(roles: Roles, config: &Config) -> anyhow::Result<()> {
+    let running = roles::start(roles, config, Clock::System).await?;
+    tracing::info!(api = ?running.api_addr, metrics = %running.metrics_addr, "everpaid is running");
+    terminal::told_to_stop().await?;
+    running.stop().await
+}
+
+async fn simulate(options: SimulatorOptions) -> anyhow::Result<()> {
+    let simulator = Simulator::start(simulator::Options {
+        listen: options.listen,
+        data: (!options.in_memory).then_some(options.data),
+        time_scale: options.time_scale,
+        mode: match options.mode {
+            Mode::PublicKey => TrustMode::PublicKey,
+            Mode::Certificate => TrustMode::Certificate,
+        },
+        answer_delay: Duration::from_millis(options.answer_delay),
+        ..simulator::Options::default()
+    })
+    .await?;
+    println!("WeChat Pay, simulated:  {}", simulator.url());
+    println!("  credentials           {}/_sim/merchant", simulator.url());
+    println!("  the payer's phone     {}/phone", simulator.url());
+    terminal::told_to_stop().await?;
+    simulator.stop().await;
+    Ok(())
+}
+
+async fn migrate(action: Migrate) -> anyhow::Result<()> {
+    let (Migrate::Up(WithConfig { config }) | Migrate::Status(WithConfig { config })) = &action;
+    let config = Config::read(config)?;
+    let db = Db::open(&config.database.options()?, Clock::System).await.context("opening the database")?;
+    if matches!(action, Migrate::Up(_)) {
+        Migrator::up(db.migrator(), None).await.context("migrating")?;
+    }
+    let pending = Migrator::get_pending_migrations(db.migrator()).await.context("reading the schema's version")?;
+    for migration in Migrator::migrations() {
+        let is_pending = pending.iter().any(|one| one.name() == migration.name());
+        println!("{}  {}", if is_pending { "pending" } else { "applied" }, migration.name());
+    }
+    anyhow::ensure!(pending.is_empty(), "{} migrations are pending; run `everpaid migrate up`", pending.len());
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! The configuration: one file, every key overridable by the environment, every secret also from a
+//! file. Read once; nothing below reads an environment variable.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail, ensure};
+use api::{ApiKeyHash, LinkKeys};
+use entity::{Clock, DbOptions};
+use figment::{
+    Figment,
+    providers::{Env, Format, Toml},
+};
+use serde::{Deserialize, Deserializer};
+use wechatpay::{ApiV3Key, Client, Environment, PrivateKey, TrustedKeys};
+
+/// Everything that can be set. `everpaid.example.toml` says what each means.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub public_url: Option<String>,
+    #[serde(default = "listen")]
+    pub listen: SocketAddr,
+    #[serde(default = "metrics_listen")]
+    pub metrics_listen: SocketAddr,
+    #[serde(default)]
+    pub database: Database,
+    #[serde(default)]
+    pub wechat: WeChat,
+    #[serde(default)]
+    pub links: Links,
+    #[serde(default)]
+    pub merchants: BTreeMap<String, Merchant>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    pub url: Option<Secret>,
+    pub url_file: Option<PathBuf>,
+    pub writers: u32,
+    pub readers: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WeChat {
+    pub base_url: String,
+    pub backup_url: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Links {
+    pub key: Option<Secret>,
+    pub key_file: Option<PathBuf>,
+    pub previous_key: Option<Secret>,
+    pub previous_key_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Merchant {
+    pub display_name: String,
+    #[serde(deserialize_with = "text")]
+    pub mchid: String,
+    #[serde(deserialize_with = "text")]
+    pub certificate_serial: String,
+    pub private_key: Option<Secret>,
+    pub private_key_file: Option<PathBuf>,
+    pub apiv3_key: Option<Secret>,
+    pub apiv3_key_file: Option<PathBuf>,
+    pub previous_apiv3_key: Option<Secret>,
+    pub previous_apiv3_key_file: Option<PathBuf>,
+    pub public_key_id: Option<String>,
+    pub public_key: Option<String>,
+    pub public_key_file: Option<PathBuf>,
+    #[serde(default)]
+    pub platform_certificate_files: Vec<PathBuf>,
+    #[serde(default)]
+    pub out_trade_no_prefix: String,
+    pub apps: BTreeMap<String, AppKind>,
+    #[serde(default)]
+    pub api_key_hashes: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppKind {
+    ServiceAccount,
+    MiniProgram,
+}
+
+/// A value that is never printed.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Default for Database {
+    fn default() -> Self {
+        let DbOptions { writers, readers, .. } = DbOptions::new(String::new());
+        Self { url: None, url_file: None, writers, readers }
+    }
+}
+
+impl Default for WeChat {
+    fn default() -> Self {
+        Self {
+            base_url: "https://api.mch.weixin.qq.com".to_owned(),
+            backup_url: Some("https://api2.mch.weixin.qq.com".to_owned()),
+        }
+    }
+}
+
+fn listen() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 8700))
+}
+
+fn metrics_listen() -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 8702))
+}
+
+impl Config {
+    /// Reads a file and the environment over it. A key that is not known is an error with its line.
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let toml = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        Self::parse(&toml, Env::prefixed("EVERPAID__").split("__")).map_err(|error| {
+            let place = line_of(&error, &toml).map_or_else(String::new, |line| format!(":{line}"));
+            // figment's own words say what and under which key; the value stays out of them.
+            anyhow::anyhow!("{}{place}: {}", path.display(), describe(&error))
+        })
+    }
+
+    fn parse(toml: &str, environment: Env) -> Result<Self, figment::Error> {
+        Figment::new().merge(Toml::string(toml)).merge(environment).extract()
+    }
+
+    /// The keys that payers' links are made with.
+    pub fn link_keys(&self) -> anyhow::Result<LinkKeys> {
+        let Links { key, key_file, previous_key, previous_key_file } = &self.links;
+        let current = secret("links.key", key.as_ref(), key_file.as_deref())?;
+        let previous = optional_secret("links.previous_key", previous_key.as_ref(), previous_key_file.as_deref())?;
+        let keys: Vec<String> = std::iter::once(current).chain(previous).collect();
+        LinkKeys::new(&keys).context("links.key must have at least 32 bytes")
+    }
+}
+
+impl Database {
+    pub fn options(&self) -> anyhow::Result<DbOptions> {
+        let url = secret("database.url", self.url.as_ref(), self.url_file.as_deref())?;
+        ensure!(
+            url.starts_with("sqlite:") || url.starts_with("postgres:") || url.starts_with("postgresql:"),
+            "database.url must begin with sqlite: or postgres:"
+        );
+        Ok(DbOptions { url, writers: self.writers, readers: self.readers })
+    }
+}
+
+impl WeChat {
+    /// The address, if it is not WeChat Pay's own: then pages say that no money moves.
+    pub(crate) fn simulator_url(&self) -> Option<String> {
+        let host = self.base_url.split_once("://").map_or(self.base_url.as_str(), |(_, host)| host);
+        let host = host.split(['/', ':']).next().unwrap_or(host);
+        let wechats = ["weixin.qq.com", "wechatpay.cn"];
+        let is_wechats = wechats.iter().any(|domain| host.ends_with(&format!(".{domain}")));
+        (!is_wechats).then(|| self.base_url.trim_end_matches('/').to_owned())
+    }
+}
+
+impl Merchant {
+    /// What the api may know.
+    pub(crate) fn for_api(&self, name: &str) -> anyhow::Result<api::Merchant> {
+        let key = |what: &str| format!("merchants.{name}.{what}");
+        ensure!(
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-'),
+            "merchants.{name}: a merchant's name is part of an address; use a-z, 0-9, _ and -"
+        );
+        ensure!(
+            self.out_trade_no_prefix.len() <= 6 && self.out_trade_no_prefix.bytes().all(|b| b.is_ascii_alphanumeric()),
+            "{} must be at most six letters and digits",
+            key("out_trade_no_prefix")
+        );
+        ensure!(!self.apps.is_empty(), "{} must name at least one app", key("apps"));
+        let api_keys = self.api_key_hashes.iter().map(|hash| {
+            ApiKeyHash::from_hex(hash).with_context(|| format!("{} must be SHA-256 in hex", key("api_key_hashes")))
+        });
+        let apps = self.apps.iter().map(|(id, kind)| api::MerchantApp {
+            id: id.clone(),
+            kind: match kind {
+                AppKind::ServiceAccount => api::AppKind::ServiceAccount,
+                AppKind::MiniProgram => api::AppKind::MiniProgram,
+            },
+        });
+        Ok(api::Merchant {
+            name: name.to_owned(),
+            display_name: self.display_name.clone(),
+            mchid: self.mchid.clone(),
+            apps: apps.collect(),
+            trusted_keys: self.trusted_keys(name)?,
+            api_keys: api_keys.collect::<Result<_, _>>()?,
+            out_trade_no_prefix: self.out_trade_no_prefix.clone(),
+        })
+    }
+
+    /// What the worker may know: the keys that sign and open.
+    pub(crate) fn for_worker(&self, name: &str, wechat: &WeChat, clock: &Clock) -> anyhow::Result<worker::Merchant> {
+        let key = |what: &str| format!("merchants.{name}.{what}");
+        let pem = secret(&key("private_key"), self.private_key.as_ref(), self.private_key_file.as_deref())?;
+        let current = secret(&key("apiv3_key"), self.apiv3_key.as_ref(), self.apiv3_key_file.as_deref())?;
+        let previous = optional_secret(
+            &key("previous_apiv3_key"),
+            self.previous_apiv3_key.as_ref(),
+            self.previous_apiv3_key_file.as_deref(),
+        )?;
+        let apiv3_keys = std::iter::once(current)
+            .chain(previous)
+            .map(|text| ApiV3Key::new(text.trim()).with_context(|| key("apiv3_key")));
+        let clock = clock.clone();
+        let environment =
+            Environment { now: std::sync::Arc::new(move || clock.now().unix_seconds()), ..Environment::system() };
+        let client = Client::new(wechatpay::Config {
+            base_url: wechat.base_url.trim_end_matches('/').to_owned(),
+            backup_url: wechat.backup_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+            merchant: wechatpay::Merchant {
+                mchid: self.mchid.clone(),
+                certificate_serial: self.certificate_serial.clone(),
+                private_key: PrivateKey::from_pem(&pem).with_context(|| key("private_key"))?,
+            },
+            trusted_keys: self.trusted_keys(name)?,
+            environment: environment.clone(),
+            user_agent: format!("everpaid/{}", env!("CARGO_PKG_VERSION")),
+            observer: std::sync::Arc::new(api::metrics::observe_call),
+        })?;
+        Ok(worker::Merchant { client, apiv3_keys: apiv3_keys.collect::<Result<_, _>>()?, environment })
+    }
+
+    fn trusted_keys(&self, name: &str) -> anyhow::Result<TrustedKeys> {
+        let key = |what: &str| format!("merchants.{name}.{what}");
+        let public_key = match (&self.public_key, &self.public_key_file) {
+            (Some(_), Some(_)) => bail!("{0} and {0}_file are both set", key("public_key")),
+            (Some(pem), None) => Some(pem.clone()),
+            (None, Some(file)) => Some(read_file(&key("public_key_file"), file)?),
+            (None, None) => None,
+        };
+        let trusted = match (&self.public_key_id, public_key) {
+            (Some(id), Some(pem)) => TrustedKeys::with_public_key(id, &pem).with_context(|| key("public_key"))?,
+            (None, None) => TrustedKeys::new(),
+            _ => bail!("{} and {} belong together", key("public_key_id"), key("public_key")),
+        };
+        for file in &self.platform_certificate_files {
+            let pem = read_file(&key("platform_certificate_files"), file)?;
+            trusted.add_certificate(&pem).with_context(|| format!("reading {}", file.display()))?;
+        }
+        ensure!(
+            self.public_key_id.is_some() || !self.platform_certificate_files.is_empty(),
+            "merchants.{name}: set public_key_id and public_key, or platform_certificate_files: without them nothing WeChat Pay says can be believed"
+        );
+        Ok(trusted)
+    }
+}
+
+fn secret(name: &str, value: Option<&Secret>, file: Option<&Path>) -> anyhow::Result<String> {
+    optional_secret(name, value, file)?.with_context(|| format!("{name} (or {name}_file) is not set"))
+}
+
+fn optional_secret(name: &str, value: Option<&Secret>, file: Option<&Path>) -> anyhow::Result<Option<String>> {
+    match (value, file) {
+        (Some(_), Some(_)) => bail!("{name} and {name}_file are both set"),
+        (Some(secret), None) => Ok(Some(secret.0.clone())),
+        (None, Some(file)) => Ok(Some(read_file(&format!("{name}_file"), file)?.trim().to_owned())),
+        (None, None) => Ok(None),
+    }
+}
+
+fn read_file(name: &str, file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("{name}: reading {}", file.display()))
+}
+
+/// A text that looks like a number in an environment variable is still a text.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Lenient {
+        Text(String),
+        Number(u64),
+    }
+    Ok(match Lenient::deserialize(deserializer)? {
+        Lenient::Text(text) => text,
+        Lenient::Number(number) => number.to_string(),
+    })
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text(deserializer).map(Self)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The error without the value that caused it, which may be a secret.
+fn describe(error: &figment::Error) -> String {
+    use figment::error::Kind;
+    let path = error.path.join(".");
+    let under = if path.is_empty() { String::new() } else { format!(" under `{path}`") };
+    match &error.kind {
+        Kind::UnknownField(name, known) => format!("unknown key `{name}`{under}; known are {}", known.join(", ")),
+        Kind::MissingField(name) => format!("missing key `{name}`{under}"),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("`{path}` must be {expected}"),
+        Kind::Message(message) if path.is_empty() => message.clone(),
+        Kind::Message(_) => format!("`{path}` has a value that cannot be used"),
+        other => format!("{other}{under}"),
+    }
+}
+
+/// Where the key stands in the file, as far as its name tells.
+fn line_of(error: &figment::Error, toml: &str) -> Option<usize> {
+    use figment::error::Kind;
+    let name = match &error.kind {
+        Kind::UnknownField(name, _) => name.as_str(),
+        _ => error.path.last()?.as_str(),
+    };
+    let names_it = |line: &str| {
+        let line = line.trim_start();
+        let key = line.trim_start_matches('[').split(['=', ']']).next().unwrap_or_default().trim();
+        !line.starts_with('#') && (key == name || key.ends_with(&format!(".{name}")))
+    };
+    toml.lines().position(names_it).map(|at| at + 1)
+}
+
+#[cfg(test)]
+mod tests;

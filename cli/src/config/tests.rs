@@ -1,0 +1,79 @@
+use std::io::Write;
+
+use super::Config;
+
+fn read(toml: &str) -> Result<Config, String> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(toml.as_bytes()).unwrap();
+    Config::read(file.path())
+        .map_err(|error| format!("{error:#}").replace(&file.path().display().to_string(), "everpaid.toml"))
+}
+
+const EXAMPLE: &str = include_str!("../../../everpaid.example.toml");
+
+#[test]
+fn the_example_is_a_valid_configuration() {
+    let config = read(EXAMPLE).unwrap();
+    assert_eq!(config.merchants["teahouse"].mchid, "1900000001");
+    assert_eq!(config.wechat.simulator_url(), None);
+}
+
+#[test]
+fn every_setting_is_in_the_example() {
+    // What is optional there is commented out; with the comments gone it must still be valid.
+    let uncommented: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("#:") {
+            Some(setting) => format!("{setting}\n"),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    read(&uncommented).unwrap();
+    for setting in [
+        "public_url", "listen", "metrics_listen", "url", "url_file", "writers", "readers", "base_url", "backup_url",
+        "key", "key_file", "previous_key", "previous_key_file", "display_name", "mchid", "certificate_serial",
+        "private_key", "private_key_file", "apiv3_key", "apiv3_key_file", "previous_apiv3_key",
+        "previous_apiv3_key_file", "public_key_id", "public_key", "public_key_file", "platform_certificate_files",
+        "out_trade_no_prefix", "api_key_hashes",
+    ] {
+        let is_there = uncommented.lines().any(|line| {
+            line.trim_start().trim_start_matches('#').trim_start_matches(':').trim_start().starts_with(&format!("{setting} ="))
+        });
+        assert!(is_there, "{setting} is not in everpaid.example.toml");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_its_line() {
+    let error = read("public_url = \"https://pay.example.com\"\n\n[database]\nurll = \"x\"\n").unwrap_err();
+    assert!(error.starts_with("everpaid.toml:4: unknown key `urll` under `database`"), "{error}");
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_named_and_not_shown() {
+    let error = read("[links]\nkey = [\"hunter2\"]\n").unwrap_err();
+    assert!(error.contains("everpaid.toml:2") && error.contains("links.key"), "{error}");
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let config = read("[links]\nkey = \"hunter2hunter2\"\n[database]\nurl = \"postgres://me:hunter2@db/x\"\n").unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let error = format!("{:#}", config.link_keys().unwrap_err());
+    assert!(error.contains("32 bytes") && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn whatever_is_not_wechats_own_host_is_a_simulator() {
+    let mut config = read("").unwrap();
+    for (url, simulated) in [
+        ("https://api.mch.weixin.qq.com", false),
+        ("https://api.wechatpay.cn/", false),
+        ("http://127.0.0.1:8701", true),
+        ("https://weixin.qq.com.example.com", true),
+    ] {
+        config.wechat.base_url = url.to_owned();
+        assert_eq!(config.wechat.simulator_url().is_some(), simulated, "{url}");
+    }
+}
