@@ -208,7 +208,7 @@ export function createView(document, page) {
     );
   }
 
-  /** A refreshed payment keeps its address; the fragment makes the browser load the new code. */
+  /** A refreshed payment keeps its address, so a later code is asked for by number: a browser shows the old one again otherwise. */
   function qrImage() {
     const { id, code_url } = state.payment;
     const key = id + " " + code_url;
@@ -220,7 +220,7 @@ export function createView(document, page) {
         drawn = "";
         draw(state);
       });
-      image.src = page.qrAddress(id) + "#" + codes;
+      image.src = page.qrAddress(id) + (codes > 1 ? "&code=" + codes : "");
       code = { key, image, broken: false };
     }
     if (code.broken) {
@@ -256,7 +256,7 @@ export function createView(document, page) {
     if (!page.phone) return null;
     const place = page.environment === "browser" ? "phone" : page.environment;
     return h(
-      "aside",
+      "div",
       { class: "elsewhere" },
       h("h2", {}, t(place + "_title")),
       h("p", {}, t(place + "_text")),
