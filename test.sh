@@ -53,7 +53,7 @@ export EVERPAID_TEST_POSTGRES="postgres://everpaid@127.0.0.1:$port"
 
 # --- the checks, the fastest first -------------------------------------------------------------
 say "format";        cargo fmt --all --check
-say "page";          node --test checkout/tests/
+say "page";          node --test checkout/tests/*.test.js cli/shop/tests/*.test.js
 say "clippy";        cargo clippy --workspace --all-targets --locked -- -D warnings
 say "docs";          RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 say "tests";         cargo test --workspace --locked "$@"

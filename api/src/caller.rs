@@ -77,7 +77,11 @@ impl FromRequestParts<App> for CallerByUrl {
         let Query(url) = parts.extract::<Query<InUrl>>().await.map_err(|_| ApiError::Unauthorized)?;
         let secret = url.client_secret.ok_or(ApiError::Unauthorized)?;
         // A shop's key has no business in a URL, where logs see it.
-        app.settings().link_keys.order(&secret).map(|order| Self(Caller::Payer(order))).ok_or(ApiError::Unauthorized)
+        app.settings()
+            .link_keys
+            .order(&secret)
+            .map(|order| Self(Caller::Payer(order)))
+            .ok_or(ApiError::Unauthorized)
     }
 }
 

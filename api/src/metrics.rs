@@ -34,14 +34,23 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_histogram!("everpaid_http_request_duration_seconds", "Requests by route template and status");
-    describe_counter!("everpaid_notifications_total", "Notifications of WeChat Pay by what became of them at the door");
-    describe_counter!("everpaid_notifications_settled_total", "Stored notifications by the verdict on what is inside");
+    describe_counter!(
+        "everpaid_notifications_total",
+        "Notifications of WeChat Pay by what became of them at the door"
+    );
+    describe_counter!(
+        "everpaid_notifications_settled_total",
+        "Stored notifications by the verdict on what is inside"
+    );
     describe_counter!("everpaid_job_runs_total", "Runs of jobs by kind and outcome");
     describe_histogram!("everpaid_job_run_seconds", "How long a run took");
     describe_gauge!("everpaid_jobs_live", "Jobs that wait or run, by kind");
     describe_gauge!("everpaid_jobs_dead", "Jobs that were given up, by kind");
     describe_gauge!("everpaid_job_oldest_overdue_seconds", "How long the longest overdue job has been due");
-    describe_histogram!("everpaid_wechat_call_duration_seconds", "Tries of calls to WeChat Pay by operation, host and outcome");
+    describe_histogram!(
+        "everpaid_wechat_call_duration_seconds",
+        "Tries of calls to WeChat Pay by operation, host and outcome"
+    );
 }
 
 /// The listener for Prometheus.
@@ -79,7 +88,10 @@ fn publish(kinds: &[jobs::Overview]) {
 
 /// Measures a request by its route template.
 pub(crate) async fn observe(request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
     let method = request.method().clone();
     let started = Instant::now();
     let response = next.run(request).await;

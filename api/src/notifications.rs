@@ -106,7 +106,11 @@ async fn take(
 ) -> Result<(), Refusal> {
     let merchant = app.merchant(merchant).ok_or(Refusal::UnknownMerchant)?;
     let body = body.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { Refusal::TooLarge } else { Refusal::Unreadable }
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Refusal::TooLarge
+        } else {
+            Refusal::Unreadable
+        }
     })?;
     let now = app.db().clock().now();
     let signature = SignatureHeaders::from_map(headers)?;

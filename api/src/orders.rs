@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use axum::{Json as Answer, extract::{Path, State}, response::{IntoResponse, Response}};
+use axum::{
+    Json as Answer,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
 use entity::{
     CNY, Fen, OrderId, Txn, order,
     order_event::{self, Entry, Kind, Source},
@@ -239,7 +243,12 @@ impl Caller {
 }
 
 /// Writes the order down with its first event; false if the number is taken.
-async fn place(txn: &Txn, merchant: &str, asked: &CreateOrder, metadata: Option<&str>) -> Result<bool, DbErr> {
+async fn place(
+    txn: &Txn,
+    merchant: &str,
+    asked: &CreateOrder,
+    metadata: Option<&str>,
+) -> Result<bool, DbErr> {
     let now = txn.now().await?;
     let expires_in = Duration::from_secs(u64::try_from(asked.expires_in).unwrap_or_default());
     let order = order::Model {
@@ -263,7 +272,9 @@ async fn place(txn: &Txn, merchant: &str, asked: &CreateOrder, metadata: Option<
         told_seq: 0,
     };
     let row = order::ActiveModel::from(order.clone());
-    let taken = OnConflict::columns([order::Column::Merchant, order::Column::MerchantOrderNo]).do_nothing().to_owned();
+    let taken = OnConflict::columns([order::Column::Merchant, order::Column::MerchantOrderNo])
+        .do_nothing()
+        .to_owned();
     if order::Entity::insert(row).on_conflict(taken).exec_without_returning(txn).await? == 0 {
         return Ok(false);
     }

@@ -89,7 +89,8 @@ pub(crate) async fn create_payment(
     }
     let mut hints = app.db().bus().follow(&order.id);
     let payment = app.db().write(async |txn| open(txn, &app, merchant, &order.id, &wanted).await).await?;
-    let payment = wait(&app, payment, &mut hints, |payment| is_ready(payment, app.db().clock().now())).await?;
+    let payment =
+        wait(&app, payment, &mut hints, |payment| is_ready(payment, app.db().clock().now())).await?;
     answer(payment, caller.reader(), app.db().clock().now())
 }
 
@@ -157,8 +158,10 @@ pub(crate) async fn show_qr(
         .ecl(fast_qr::ECL::M)
         .build()
         .map_err(|error| ApiError::Internal(format!("drawing a QR code: {error:?}").into()))?;
-    let headers =
-        [(header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml")), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
     // Four modules of quiet zone, as the standard asks.
     Ok((headers, SvgBuilder::default().margin(4).to_str(&qr)).into_response())
 }
@@ -174,9 +177,13 @@ impl<'a> Wanted<'a> {
     fn from(asked: &'a CreatePayment, merchant: &'a Merchant, reader: Reader) -> Result<Self, ApiError> {
         let openid = match (asked.method, asked.openid.as_deref()) {
             (Method::Native, None) => None,
-            (Method::Native, Some(_)) => return Err(ApiError::invalid("/openid", "is for mini_program only")),
+            (Method::Native, Some(_)) => {
+                return Err(ApiError::invalid("/openid", "is for mini_program only"));
+            }
             (Method::MiniProgram, None | Some("")) => return Err(ApiError::OpenidRequired),
-            (Method::MiniProgram, Some(_)) if reader == Reader::Payer => return Err(ApiError::OpenidNotVerified),
+            (Method::MiniProgram, Some(_)) if reader == Reader::Payer => {
+                return Err(ApiError::OpenidNotVerified);
+            }
             (Method::MiniProgram, Some(openid)) => Some(openid),
         };
         if openid.is_some_and(|openid| openid.len() > 128 || !openid.bytes().all(|b| b.is_ascii_graphic())) {
@@ -216,7 +223,8 @@ async fn open(
         return Err(ApiError::OrderExpired);
     }
     let of_order = || payment::Entity::find().filter(payment::Column::OrderId.eq(order.id.clone()));
-    let not_at_rest = [Status::Queued, Status::Created, Status::AwaitingPayment, Status::Unknown, Status::Closing];
+    let not_at_rest =
+        [Status::Queued, Status::Created, Status::AwaitingPayment, Status::Unknown, Status::Closing];
     if let Some(live) = of_order().filter(payment::Column::Status.is_in(not_at_rest)).one(txn).await? {
         if !wanted.is(&live) || live.status == Status::Closing {
             return Err(ApiError::PaymentInProgress);

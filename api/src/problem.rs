@@ -105,7 +105,9 @@ impl ApiError {
     fn parts(&self) -> (StatusCode, &'static str, &'static str, bool) {
         use StatusCode as S;
         match self {
-            Self::InvalidRequest { .. } => (S::BAD_REQUEST, "invalid_request", "The request is not valid", false),
+            Self::InvalidRequest { .. } => {
+                (S::BAD_REQUEST, "invalid_request", "The request is not valid", false)
+            }
             Self::UnsupportedMediaType => {
                 (S::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not JSON", false)
             }
@@ -128,7 +130,9 @@ impl ApiError {
                 (S::CONFLICT, "payment_in_progress", "Another payment can still be paid", true)
             }
             Self::TooManyPayments(_) => (S::CONFLICT, "too_many_payments", "Too many payments", false),
-            Self::OpenidRequired => (S::BAD_REQUEST, "openid_required", "The payer's openid is missing", false),
+            Self::OpenidRequired => {
+                (S::BAD_REQUEST, "openid_required", "The payer's openid is missing", false)
+            }
             Self::OpenidNotVerified => {
                 (S::FORBIDDEN, "openid_not_verified", "The openid was not exchanged here", false)
             }

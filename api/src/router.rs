@@ -9,6 +9,7 @@ use axum::{
     middleware,
     routing::{get, post},
 };
+use tower_http::compression::CompressionLayer;
 use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -23,7 +24,7 @@ use crate::{
         title = "everpaid",
         description = "A self-hosted WeChat Pay backend that never loses an order. Amounts are whole fen, times RFC 3339 in UTC, errors RFC 9457 problem details.",
     ),
-    components(schemas(problem::Problem)),
+    components(schemas(problem::Problem))
 )]
 struct Description;
 
@@ -39,7 +40,7 @@ pub fn router(app: App) -> Router {
         )
         // The payer's page. Looking has no effect: WeChat's scanners fetch links too.
         .route("/pay/{client_secret}", get(checkout::page))
-        .route("/checkout/{file}", get(checkout::asset))
+        .route("/checkout/{file}", get(checkout::asset).layer(CompressionLayer::new()))
         // Operators.
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

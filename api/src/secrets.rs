@@ -16,6 +16,11 @@ impl ApiKeyHash {
         Self(Sha256::digest(key.as_bytes()).into())
     }
 
+    /// 64 hex digits, as in the configuration.
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.0)
+    }
+
     /// Reads 64 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         Some(Self(hex::decode(text).ok()?.try_into().ok()?))
@@ -58,7 +63,9 @@ impl LinkKeys {
         let rest = client_secret.strip_prefix("cs_").filter(|rest| rest.is_ascii())?;
         let (tail, given) = rest.split_at_checked(rest.len().checked_sub(MAC_CHARS)?)?;
         let order: OrderId = format!("{}{tail}", OrderId::PREFIX).parse().ok()?;
-        let opens = |key| constant_time::verify_slices_are_equal(mac(key, &order).as_bytes(), given.as_bytes()).is_ok();
+        let opens = |key| {
+            constant_time::verify_slices_are_equal(mac(key, &order).as_bytes(), given.as_bytes()).is_ok()
+        };
         self.0.iter().any(opens).then_some(order)
     }
 }
@@ -108,7 +115,9 @@ mod tests {
         let elsewhere = secret.replace(order.tail(), OrderId::generate().tail());
         let mut changed = secret.clone();
         changed.pop();
-        for wrong in [elsewhere, changed.clone(), changed + "-", "cs_".to_owned(), String::new(), "cs_é".repeat(30)] {
+        for wrong in
+            [elsewhere, changed.clone(), changed + "-", "cs_".to_owned(), String::new(), "cs_é".repeat(30)]
+        {
             assert_eq!(keys.order(&wrong), None, "{wrong}");
         }
     }

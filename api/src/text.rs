@@ -36,7 +36,8 @@ pub(crate) fn merchant_order_no(pointer: &str, text: &str) -> Result<(), ApiErro
 pub(crate) fn web_address(pointer: &str, text: &str) -> Result<(), ApiError> {
     let fits = text.len() <= 1024
         && text.parse::<http::Uri>().is_ok_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some_and(|host| !host.is_empty())
         });
     if fits { Ok(()) } else { Err(ApiError::invalid(pointer, "must be an absolute http or https address")) }
 }

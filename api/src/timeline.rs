@@ -88,8 +88,10 @@ pub(crate) async fn show_timeline(
         .order_by_asc(order_event::Column::Seq)
         .all(db)
         .await?;
-    let notifications =
-        notification::Entity::find().filter(notification::Column::OrderId.eq(order.id.clone())).all(db).await?;
+    let notifications = notification::Entity::find()
+        .filter(notification::Column::OrderId.eq(order.id.clone()))
+        .all(db)
+        .await?;
     let payments =
         payment::Entity::find().filter(payment::Column::OrderId.eq(order.id.clone())).all(db).await?;
     let subjects = payments.iter().map(|payment| payment.id.as_str());

@@ -148,7 +148,12 @@ pub(crate) enum Reader {
 }
 
 impl Order {
-    pub fn of(order: order::Model, payment: Option<payment::Model>, merchant: &Merchant, reader: Reader) -> Self {
+    pub fn of(
+        order: order::Model,
+        payment: Option<payment::Model>,
+        merchant: &Merchant,
+        reader: Reader,
+    ) -> Self {
         let for_shop = (reader == Reader::Shop).then(|| OrderForShop {
             merchant_order_no: order.merchant_order_no,
             attach: order.attach,

@@ -210,7 +210,7 @@ function open(document) {
       to("phone", links.simulator_url, "/phone"),
       to("ledger", links.simulator_url, "/_sim/ledger"),
       to("metrics", links.metrics_url, "/metrics"),
-      to("docs", links.api_url, "/docs"),
+      to("docs", links.api_url, "/openapi.json"),
     ];
   }
 

@@ -142,11 +142,16 @@ async fn migrate(action: Migrate) -> anyhow::Result<()> {
     if matches!(action, Migrate::Up(_)) {
         Migrator::up(db.migrator(), None).await.context("migrating")?;
     }
-    let pending = Migrator::get_pending_migrations(db.migrator()).await.context("reading the schema's version")?;
+    let pending =
+        Migrator::get_pending_migrations(db.migrator()).await.context("reading the schema's version")?;
     for migration in Migrator::migrations() {
         let is_pending = pending.iter().any(|one| one.name() == migration.name());
         println!("{}  {}", if is_pending { "pending" } else { "applied" }, migration.name());
     }
-    anyhow::ensure!(pending.is_empty(), "{} migrations are pending; run `everpaid migrate up`", pending.len());
+    anyhow::ensure!(
+        pending.is_empty(),
+        "{} migrations are pending; run `everpaid migrate up`",
+        pending.len()
+    );
     Ok(())
 }

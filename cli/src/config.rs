@@ -134,15 +134,16 @@ impl Config {
         })
     }
 
-    fn parse(toml: &str, environment: Env) -> Result<Self, figment::Error> {
-        Figment::new().merge(Toml::string(toml)).merge(environment).extract()
+    fn parse(toml: &str, environment: Env) -> Result<Self, Box<figment::Error>> {
+        Figment::new().merge(Toml::string(toml)).merge(environment).extract().map_err(Box::new)
     }
 
     /// The keys that payers' links are made with.
     pub fn link_keys(&self) -> anyhow::Result<LinkKeys> {
         let Links { key, key_file, previous_key, previous_key_file } = &self.links;
         let current = secret("links.key", key.as_ref(), key_file.as_deref())?;
-        let previous = optional_secret("links.previous_key", previous_key.as_ref(), previous_key_file.as_deref())?;
+        let previous =
+            optional_secret("links.previous_key", previous_key.as_ref(), previous_key_file.as_deref())?;
         let keys: Vec<String> = std::iter::once(current).chain(previous).collect();
         LinkKeys::new(&keys).context("links.key must have at least 32 bytes")
     }
@@ -175,17 +176,22 @@ impl Merchant {
     pub(crate) fn for_api(&self, name: &str) -> anyhow::Result<api::Merchant> {
         let key = |what: &str| format!("merchants.{name}.{what}");
         ensure!(
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-'),
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-'),
             "merchants.{name}: a merchant's name is part of an address; use a-z, 0-9, _ and -"
         );
         ensure!(
-            self.out_trade_no_prefix.len() <= 6 && self.out_trade_no_prefix.bytes().all(|b| b.is_ascii_alphanumeric()),
+            self.out_trade_no_prefix.len() <= 6
+                && self.out_trade_no_prefix.bytes().all(|b| b.is_ascii_alphanumeric()),
             "{} must be at most six letters and digits",
             key("out_trade_no_prefix")
         );
         ensure!(!self.apps.is_empty(), "{} must name at least one app", key("apps"));
         let api_keys = self.api_key_hashes.iter().map(|hash| {
-            ApiKeyHash::from_hex(hash).with_context(|| format!("{} must be SHA-256 in hex", key("api_key_hashes")))
+            ApiKeyHash::from_hex(hash)
+                .with_context(|| format!("{} must be SHA-256 in hex", key("api_key_hashes")))
         });
         let apps = self.apps.iter().map(|(id, kind)| api::MerchantApp {
             id: id.clone(),
@@ -206,7 +212,12 @@ impl Merchant {
     }
 
     /// What the worker may know: the keys that sign and open.
-    pub(crate) fn for_worker(&self, name: &str, wechat: &WeChat, clock: &Clock) -> anyhow::Result<worker::Merchant> {
+    pub(crate) fn for_worker(
+        &self,
+        name: &str,
+        wechat: &WeChat,
+        clock: &Clock,
+    ) -> anyhow::Result<worker::Merchant> {
         let key = |what: &str| format!("merchants.{name}.{what}");
         let pem = secret(&key("private_key"), self.private_key.as_ref(), self.private_key_file.as_deref())?;
         let current = secret(&key("apiv3_key"), self.apiv3_key.as_ref(), self.apiv3_key_file.as_deref())?;
@@ -219,8 +230,10 @@ impl Merchant {
             .chain(previous)
             .map(|text| ApiV3Key::new(text.trim()).with_context(|| key("apiv3_key")));
         let clock = clock.clone();
-        let environment =
-            Environment { now: std::sync::Arc::new(move || clock.now().unix_seconds()), ..Environment::system() };
+        let environment = Environment {
+            now: std::sync::Arc::new(move || clock.now().unix_seconds()),
+            ..Environment::system()
+        };
         let client = Client::new(wechatpay::Config {
             base_url: wechat.base_url.trim_end_matches('/').to_owned(),
             backup_url: wechat.backup_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
@@ -246,7 +259,9 @@ impl Merchant {
             (None, None) => None,
         };
         let trusted = match (&self.public_key_id, public_key) {
-            (Some(id), Some(pem)) => TrustedKeys::with_public_key(id, &pem).with_context(|| key("public_key"))?,
+            (Some(id), Some(pem)) => {
+                TrustedKeys::with_public_key(id, &pem).with_context(|| key("public_key"))?
+            }
             (None, None) => TrustedKeys::new(),
             _ => bail!("{} and {} belong together", key("public_key_id"), key("public_key")),
         };
@@ -266,7 +281,11 @@ fn secret(name: &str, value: Option<&Secret>, file: Option<&Path>) -> anyhow::Re
     optional_secret(name, value, file)?.with_context(|| format!("{name} (or {name}_file) is not set"))
 }
 
-fn optional_secret(name: &str, value: Option<&Secret>, file: Option<&Path>) -> anyhow::Result<Option<String>> {
+fn optional_secret(
+    name: &str,
+    value: Option<&Secret>,
+    file: Option<&Path>,
+) -> anyhow::Result<Option<String>> {
     match (value, file) {
         (Some(_), Some(_)) => bail!("{name} and {name}_file are both set"),
         (Some(secret), None) => Ok(Some(secret.0.clone())),
@@ -317,9 +336,13 @@ fn describe(error: &figment::Error) -> String {
     let path = error.path.join(".");
     let under = if path.is_empty() { String::new() } else { format!(" under `{path}`") };
     match &error.kind {
-        Kind::UnknownField(name, known) => format!("unknown key `{name}`{under}; known are {}", known.join(", ")),
+        Kind::UnknownField(name, known) => {
+            format!("unknown key `{name}`{under}; known are {}", known.join(", "))
+        }
         Kind::MissingField(name) => format!("missing key `{name}`{under}"),
-        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => format!("`{path}` must be {expected}"),
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
+            format!("`{path}` must be {expected}")
+        }
         Kind::Message(message) if path.is_empty() => message.clone(),
         Kind::Message(_) => format!("`{path}` has a value that cannot be used"),
         other => format!("{other}{under}"),

@@ -35,7 +35,13 @@ impl DataLock {
     pub fn directory_of(url: &str) -> Option<PathBuf> {
         let file = url.strip_prefix("sqlite:")?.trim_start_matches("//");
         let file = file.split('?').next().unwrap_or(file);
-        Some(Path::new(file).parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).into())
+        Some(
+            Path::new(file)
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty())
+                .unwrap_or(Path::new("."))
+                .into(),
+        )
     }
 }
 

@@ -57,28 +57,36 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
     let metrics_addr = metrics.local_addr()?;
 
     let db = Db::open(&database, clock).await.context("opening the database")?;
-    let pending = Migrator::get_pending_migrations(db.migrator()).await.context("reading the schema's version")?;
+    let pending =
+        Migrator::get_pending_migrations(db.migrator()).await.context("reading the schema's version")?;
     ensure!(pending.is_empty(), "{} migrations are pending; run `everpaid migrate up` first", pending.len());
     if lock.is_some() {
         // Whoever held them is gone, or the lock would be held.
-        let released = db.write(async |txn| jobs::release_leases(txn).await).await.context("releasing leases")?;
+        let released =
+            db.write(async |txn| jobs::release_leases(txn).await).await.context("releasing leases")?;
         if released > 0 {
             tracing::info!(released, "jobs of the process before this one will run again");
         }
     }
 
     let stopping = CancellationToken::new();
-    let mut servers = vec![serve(metrics, api::metrics::router(crate::roles::recorder()?), stopping.clone())];
+    let mut servers = vec![serve(metrics, api::metrics::router(recorder()?), stopping.clone())];
     tokio::spawn(api::metrics::keep(recorder()?, db.clone()));
     let worker = match roles.worker {
-        true => Some(Worker::start(&worker::Context::new(db.clone(), merchants_of_worker(config, db.clock())?))),
+        true => {
+            Some(Worker::start(&worker::Context::new(db.clone(), merchants_of_worker(config, db.clock())?)))
+        }
         false => None,
     };
     if let (Some(listener), Some(addr)) = (listener, api_addr) {
         let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{addr}"));
         let settings = AppSettings {
             public_url: public_url.trim_end_matches('/').to_owned(),
-            merchants: config.merchants.iter().map(|(name, one)| one.for_api(name)).collect::<Result<_, _>>()?,
+            merchants: config
+                .merchants
+                .iter()
+                .map(|(name, one)| one.for_api(name))
+                .collect::<Result<_, _>>()?,
             link_keys: config.link_keys()?,
             simulator_url: config.wechat.simulator_url(),
         };

@@ -1,5 +1,7 @@
 //! What passes between a process and whoever started it: log lines and the word to stop.
 
+use std::io::IsTerminal;
+
 use anyhow::Context;
 use clap::ValueEnum;
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,8 +15,12 @@ pub(crate) enum LogFormat {
 
 /// Log lines go to stderr; stdout is for what was asked for.
 pub(crate) fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let quiet = "info,sqlx=warn,sea_orm_migration=warn,apalis=warn,apalis_core=warn";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),

@@ -23,10 +23,7 @@ pub(crate) struct SimClock {
 
 impl SimClock {
     pub(crate) fn new(base: Option<Now>, offset_ms: i64) -> Self {
-        Self {
-            base,
-            offset_ms: AtomicI64::new(offset_ms),
-        }
+        Self { base, offset_ms: AtomicI64::new(offset_ms) }
     }
 
     /// The time of orders and retries.
@@ -59,9 +56,7 @@ impl SimClock {
 fn system_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        })
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// `2026-09-12T10:00:00+08:00`, the way WeChat Pay writes a moment.
@@ -77,9 +72,7 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
     if text.as_bytes().get(10) != Some(&b'T') || text.contains('[') {
         return None;
     }
-    text.parse::<Timestamp>()
-        .ok()
-        .map(Timestamp::as_millisecond)
+    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond)
 }
 
 #[cfg(test)]

@@ -41,17 +41,11 @@ pub(crate) fn routes() -> Router<Arc<Wechat>> {
         .route("/phone/fail", post(fail_by_code))
         .route("/ledger", get(show_ledger))
         .route("/clock", get(show_clock).post(advance_clock))
-        .route(
-            "/faults",
-            get(list_faults).post(add_fault).delete(clear_faults),
-        )
+        .route("/faults", get(list_faults).post(add_fault).delete(clear_faults))
         .route("/faults/{id}", delete(remove_fault))
         .fallback(async || ControlError::NotFound("no such control".into()))
         .method_not_allowed_fallback(async || {
-            (
-                StatusCode::METHOD_NOT_ALLOWED,
-                Json(json!({"error": "no such method here"})),
-            )
+            (StatusCode::METHOD_NOT_ALLOWED, Json(json!({"error": "no such method here"})))
         })
 }
 
@@ -71,14 +65,8 @@ async fn show_payment(State(wechat): Here, Path(number): Path<String>) -> Answer
 }
 
 async fn pay(State(wechat): Here, Path(number): Path<String>, body: Bytes) -> Answer<Payment> {
-    let how: Pay = if body.is_empty() {
-        Pay::default()
-    } else {
-        read(&body)?
-    };
-    wechat
-        .pay(By::Number(&number), &how, Sender::Dispatcher)
-        .await?;
+    let how: Pay = if body.is_empty() { Pay::default() } else { read(&body)? };
+    wechat.pay(By::Number(&number), &how, Sender::Dispatcher).await?;
     Ok(Json(wechat.payment(By::Number(&number)).await?))
 }
 
@@ -88,9 +76,7 @@ async fn cancel(State(wechat): Here, Path(number): Path<String>) -> Answer<Payme
 }
 
 async fn fail(State(wechat): Here, Path(number): Path<String>) -> Answer<Payment> {
-    wechat
-        .leave(By::Number(&number), Leave::BalanceShort)
-        .await?;
+    wechat.leave(By::Number(&number), Leave::BalanceShort).await?;
     Ok(Json(wechat.payment(By::Number(&number)).await?))
 }
 
@@ -117,9 +103,7 @@ async fn read_code(State(wechat): Here, InQuery(code): InQuery<Code>) -> Answer<
 
 async fn pay_by_code(State(wechat): Here, body: Bytes) -> Answer<Scanned> {
     let code: Code = read(&body)?;
-    wechat
-        .pay(code.by(), &Pay::default(), Sender::Dispatcher)
-        .await?;
+    wechat.pay(code.by(), &Pay::default(), Sender::Dispatcher).await?;
     let order = wechat.order(code.by()).await?;
     Ok(Json(Scanned::of(&wechat, &order)))
 }
@@ -154,9 +138,7 @@ async fn show_clock(State(wechat): Here) -> Json<Value> {
 
 async fn advance_clock(State(wechat): Here, body: Bytes) -> Answer<Value> {
     let advance: Advance = read(&body)?;
-    wechat
-        .advance_clock(i64::from(advance.advance_seconds) * 1000)
-        .await?;
+    wechat.advance_clock(i64::from(advance.advance_seconds) * 1000).await?;
     Ok(Json(clock_json(&wechat)))
 }
 
@@ -184,10 +166,7 @@ async fn clear_faults(State(wechat): Here) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-async fn remove_fault(
-    State(wechat): Here,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ControlError> {
+async fn remove_fault(State(wechat): Here, Path(id): Path<String>) -> Result<StatusCode, ControlError> {
     if id.parse().is_ok_and(|id| wechat.faults.remove(id)) {
         Ok(StatusCode::NO_CONTENT)
     } else {
@@ -290,27 +269,17 @@ impl Wechat {
     pub(crate) async fn payments(&self, limit: u64) -> Result<Vec<Payment>, ControlError> {
         let now = self.now();
         let orders = self.store.newest_orders(limit).await?;
-        Ok(orders
-            .into_iter()
-            .map(|order| Payment::of(order.at(now)))
-            .collect())
+        Ok(orders.into_iter().map(|order| Payment::of(order.at(now))).collect())
     }
 
     pub(crate) async fn payment(&self, by: By<'_>) -> Result<Payment, ControlError> {
         let mut payment = Payment::of(self.order(by).await?);
         let number = payment.out_trade_no.clone();
-        payment.payer_attempts = self
-            .store
-            .payer_attempts(&number)
-            .await?
-            .into_iter()
-            .map(PayerTry::from)
-            .collect();
+        payment.payer_attempts =
+            self.store.payer_attempts(&number).await?.into_iter().map(PayerTry::from).collect();
         for notification in self.store.notifications_of(&number).await? {
             let deliveries = self.store.deliveries_of(&notification.id).await?;
-            payment
-                .notifications
-                .push(Told::of(notification, deliveries));
+            payment.notifications.push(Told::of(notification, deliveries));
         }
         Ok(payment)
     }
@@ -329,10 +298,7 @@ impl Wechat {
                 paid_at_ms: paid.paid_at,
             })
             .collect();
-        Ok(Ledger {
-            payments,
-            refunds: Vec::new(),
-        })
+        Ok(Ledger { payments, refunds: Vec::new() })
     }
 }
 
@@ -369,10 +335,7 @@ impl Payment {
 
 impl From<PayerAttempt> for PayerTry {
     fn from(attempt: PayerAttempt) -> Self {
-        Self {
-            at: rfc3339(attempt.at),
-            outcome: attempt.outcome,
-        }
+        Self { at: rfc3339(attempt.at), outcome: attempt.outcome }
     }
 }
 
@@ -444,9 +407,7 @@ impl<S: Sync> FromRequestParts<S> for Limit {
         let InQuery(asked) = InQuery::<Asked>::from_request_parts(parts, &()).await?;
         match asked.limit.unwrap_or(50) {
             limit @ 1..=LONGEST_LIST => Ok(Self(limit)),
-            _ => Err(ControlError::Invalid(format!(
-                "limit is 1 to {LONGEST_LIST}"
-            ))),
+            _ => Err(ControlError::Invalid(format!("limit is 1 to {LONGEST_LIST}"))),
         }
     }
 }

@@ -80,10 +80,9 @@ impl Credentials {
     /// Makes three RSA-2048 keys side by side; call it off the async threads.
     pub fn generate() -> anyhow::Result<Self> {
         let [merchant, wechat, platform] = thread::scope(|scope| {
-            [(); 3].map(|()| scope.spawn(new_private_key)).map(|made| {
-                made.join()
-                    .unwrap_or_else(|_| anyhow::bail!("making a key panicked"))
-            })
+            [(); 3]
+                .map(|()| scope.spawn(new_private_key))
+                .map(|made| made.join().unwrap_or_else(|_| anyhow::bail!("making a key panicked")))
         });
         Ok(Self {
             mchid: MCHID.to_owned(),
@@ -111,32 +110,18 @@ impl Certified {
         let mut params = CertificateParams::default();
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         params.not_before = rcgen::date_time_ymd(today.year().into(), 1, 1);
-        params.not_after =
-            rcgen::date_time_ymd(i32::from(today.year()) + CERTIFICATE_YEARS, 12, 31);
+        params.not_after = rcgen::date_time_ymd(i32::from(today.year()) + CERTIFICATE_YEARS, 12, 31);
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, "everpaid simulator");
-        let certificate = params
-            .self_signed(&key)
-            .context("issuing a certificate")?
-            .pem();
-        Ok(Self {
-            serial: hex::encode_upper(serial),
-            private_key,
-            certificate,
-        })
+        params.distinguished_name.push(DnType::OrganizationName, "everpaid simulator");
+        let certificate = params.self_signed(&key).context("issuing a certificate")?.pem();
+        Ok(Self { serial: hex::encode_upper(serial), private_key, certificate })
     }
 }
 
 impl App {
     fn new(appid: &str, kind: AppKind) -> Self {
-        Self {
-            appid: appid.to_owned(),
-            kind,
-            secret: hex::encode(rand::random::<[u8; 16]>()),
-        }
+        Self { appid: appid.to_owned(), kind, secret: hex::encode(rand::random::<[u8; 16]>()) }
     }
 }
 
@@ -161,9 +146,7 @@ pub(crate) fn random_digits(length: usize) -> String {
 
 fn pick(letters: &[u8], length: usize) -> String {
     let mut rng = rand::rng();
-    (0..length)
-        .map(|_| char::from(letters[rng.random_range(0..letters.len())]))
-        .collect()
+    (0..length).map(|_| char::from(letters[rng.random_range(0..letters.len())])).collect()
 }
 
 pub(crate) fn base64(bytes: &[u8]) -> String {

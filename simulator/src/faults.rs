@@ -141,20 +141,14 @@ impl FaultKind {
 
     /// Can it happen to the download of certificates?
     fn happens_to_any_answer(self) -> bool {
-        self.happens_on()
-            .starts_with(&[Target::Create, Target::Query])
+        self.happens_on().starts_with(&[Target::Create, Target::Query])
     }
 }
 
 impl Fault {
     /// A fault wherever its kind can happen, until cleared.
     pub fn new(kind: FaultKind) -> Self {
-        Self {
-            kind,
-            on: Target::Any,
-            times: None,
-            delay_ms: None,
-        }
+        Self { kind, on: Target::Any, times: None, delay_ms: None }
     }
 
     #[must_use]
@@ -164,18 +158,12 @@ impl Fault {
 
     #[must_use]
     pub fn times(self, times: u32) -> Self {
-        Self {
-            times: Some(times),
-            ..self
-        }
+        Self { times: Some(times), ..self }
     }
 
     #[must_use]
     pub fn delay_ms(self, delay_ms: u64) -> Self {
-        Self {
-            delay_ms: Some(delay_ms),
-            ..self
-        }
+        Self { delay_ms: Some(delay_ms), ..self }
     }
 
     fn check(&self) -> Result<(), BadFault> {
@@ -251,17 +239,12 @@ impl Faults {
 
     /// The oldest fault that strikes a try to notify; one notification is delayed once.
     pub(crate) fn take_for_notification(&self, was_delayed: bool) -> Option<Fault> {
-        self.take(|fault| {
-            fault.strikes(Target::Notify) && !(was_delayed && fault.kind == FaultKind::Delay)
-        })
+        self.take(|fault| fault.strikes(Target::Notify) && !(was_delayed && fault.kind == FaultKind::Delay))
     }
 
     fn take(&self, strikes: impl Fn(&Fault) -> bool) -> Option<Fault> {
         let mut list = self.list();
-        let at = list
-            .active
-            .iter()
-            .position(|active| strikes(&active.fault))?;
+        let at = list.active.iter().position(|active| strikes(&active.fault))?;
         let active = &mut list.active[at];
         let struck = active.fault.clone();
         if let Some(times) = &mut active.fault.times {
@@ -300,28 +283,16 @@ mod tests {
             (Fault::new(Status500).delay_ms(1), false),
             (Fault::new(Status500).times(0), false),
         ] {
-            assert_eq!(
-                Faults::default().add(fault.clone()).is_ok(),
-                accepted,
-                "{fault:?}"
-            );
+            assert_eq!(Faults::default().add(fault.clone()).is_ok(), accepted, "{fault:?}");
         }
     }
 
     #[test]
     fn a_fault_is_used_up_and_the_oldest_comes_first() {
         let faults = Faults::default();
-        faults
-            .add(Fault::new(FaultKind::Status500).times(1))
-            .unwrap();
-        faults
-            .add(Fault::new(FaultKind::Html).on(Target::Create))
-            .unwrap();
-        let kinds = || {
-            faults
-                .take_for_answer(Target::Create)
-                .map(|fault| fault.kind)
-        };
+        faults.add(Fault::new(FaultKind::Status500).times(1)).unwrap();
+        faults.add(Fault::new(FaultKind::Html).on(Target::Create)).unwrap();
+        let kinds = || faults.take_for_answer(Target::Create).map(|fault| fault.kind);
         assert_eq!(kinds(), Some(FaultKind::Status500));
         assert_eq!(kinds(), Some(FaultKind::Html));
         assert_eq!(kinds(), Some(FaultKind::Html));
@@ -332,19 +303,16 @@ mod tests {
     #[test]
     fn a_notification_is_delayed_once() {
         let faults = Faults::default();
-        faults
-            .add(Fault::new(FaultKind::Delay).delay_ms(5))
-            .unwrap();
+        faults.add(Fault::new(FaultKind::Delay).delay_ms(5)).unwrap();
         assert!(faults.take_for_notification(false).is_some());
         assert!(faults.take_for_notification(true).is_none());
     }
 
     #[test]
     fn the_kinds_read_as_documented() {
-        for (kind, text) in [
-            (FaultKind::Status429, "\"status_429\""),
-            (FaultKind::Accepted202, "\"accepted_202\""),
-        ] {
+        for (kind, text) in
+            [(FaultKind::Status429, "\"status_429\""), (FaultKind::Accepted202, "\"accepted_202\"")]
+        {
             assert_eq!(serde_json::to_string(&kind).unwrap(), text);
         }
     }

@@ -38,18 +38,9 @@ pub(crate) fn routes() -> Router<Arc<Wechat>> {
     Router::new()
         .route("/v3/pay/transactions/jsapi", post(create_jsapi_order))
         .route("/v3/pay/transactions/native", post(create_native_order))
-        .route(
-            "/v3/pay/transactions/out-trade-no/{out_trade_no}",
-            get(find_order),
-        )
-        .route(
-            "/v3/pay/transactions/id/{transaction_id}",
-            get(find_transaction),
-        )
-        .route(
-            "/v3/pay/transactions/out-trade-no/{out_trade_no}/close",
-            post(close_order),
-        )
+        .route("/v3/pay/transactions/out-trade-no/{out_trade_no}", get(find_order))
+        .route("/v3/pay/transactions/id/{transaction_id}", get(find_transaction))
+        .route("/v3/pay/transactions/out-trade-no/{out_trade_no}/close", post(close_order))
         .route("/v3/certificates", get(list_certificates))
 }
 
@@ -131,12 +122,7 @@ async fn answer_call(wechat: Arc<Wechat>, line: Line, call: Call, request: Reque
 }
 
 impl Wechat {
-    async fn exchange(
-        self: &Arc<Self>,
-        call: &Call,
-        parts: &Parts,
-        body: Bytes,
-    ) -> Result<Outcome, Stopped> {
+    async fn exchange(self: &Arc<Self>, call: &Call, parts: &Parts, body: Bytes) -> Result<Outcome, Stopped> {
         let outcome = match self.authenticate(call, parts, body.clone()).await {
             Ok(mchid) => self.serve(call, parts, &body, &mchid).await?,
             Err(refusal) => Outcome::Answer(refusal.into_response()),
@@ -206,16 +192,9 @@ impl Wechat {
         parts: &Parts,
         body: Bytes,
     ) -> Result<String, Refusal> {
-        let text = |name| {
-            parts
-                .headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-        };
+        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         if matches!(call, Call::Certificates)
-            && [header::USER_AGENT, header::ACCEPT]
-                .iter()
-                .any(|name| text(name).is_none_or(str::is_empty))
+            && [header::USER_AGENT, header::ACCEPT].iter().any(|name| text(name).is_none_or(str::is_empty))
         {
             return Err(Refusal::invalid_request("Http头缺少Accept或User-Agent"));
         }
@@ -231,18 +210,13 @@ impl Wechat {
         })?;
         // The clock comes first: a replay with a good signature is told about its age.
         if !said.is_fresh(self.clock.signing_ms()) {
-            return Err(refuse(
-                "Http头Authorization中的timestamp与发起请求的时间不得超过5分钟",
-            ));
+            return Err(refuse("Http头Authorization中的timestamp与发起请求的时间不得超过5分钟"));
         }
         let merchant = self.keys.merchant();
         if said.mchid != merchant.mchid || said.serial != merchant.certificate_serial {
             return Err(refuse("商户证书序列号有误，请使用签名私钥匹配的证书序列号"));
         }
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let message = said.message(parts.method.as_str(), target, &body);
         let signature = said.signature.to_owned();
         let is_signed = self
@@ -258,13 +232,7 @@ impl Wechat {
         }
     }
 
-    async fn perform(
-        &self,
-        call: &Call,
-        parts: &Parts,
-        body: &[u8],
-        mchid: &str,
-    ) -> Result<Reply, Refusal> {
+    async fn perform(&self, call: &Call, parts: &Parts, body: &[u8], mchid: &str) -> Result<Reply, Refusal> {
         match call {
             Call::Create(endpoint) => {
                 let body = read_body(body, mchid)?;
@@ -275,10 +243,7 @@ impl Wechat {
                 fields::check(&body, tables)?;
                 let order = self.create(*endpoint, Value::Object(body)).await?;
                 let reply = Reply::json(StatusCode::OK, &code_json(&order));
-                Ok(Reply {
-                    created: Some(order.out_trade_no),
-                    ..reply
-                })
+                Ok(Reply { created: Some(order.out_trade_no), ..reply })
             }
             Call::FindOrder(number) => {
                 fields::check_text(&fields::OUT_TRADE_NO, number)?;
@@ -290,26 +255,16 @@ impl Wechat {
                 fields::check(&body, &[fields::CLOSE])?;
                 fields::check_text(&fields::OUT_TRADE_NO, number)?;
                 self.close(number).await?;
-                Ok(Reply {
-                    status: StatusCode::NO_CONTENT,
-                    body: Vec::new(),
-                    created: None,
-                })
+                Ok(Reply { status: StatusCode::NO_CONTENT, body: Vec::new(), created: None })
             }
             Call::Certificates => self.certificates(),
         }
     }
 
     async fn create(&self, endpoint: Endpoint, body: Value) -> Result<Order, Refusal> {
-        let terms: Terms = serde_json::from_value(body.clone())
-            .map_err(|error| broken(&anyhow::Error::from(error)))?;
-        if !self
-            .keys
-            .merchant()
-            .apps
-            .iter()
-            .any(|app| app.appid == terms.appid)
-        {
+        let terms: Terms =
+            serde_json::from_value(body.clone()).map_err(|error| broken(&anyhow::Error::from(error)))?;
+        if !self.keys.merchant().apps.iter().any(|app| app.appid == terms.appid) {
             return Err(Refusal::new(
                 StatusCode::BAD_REQUEST,
                 "APPID_MCHID_NOT_MATCH",
@@ -372,10 +327,8 @@ impl Wechat {
     async fn close(&self, number: &str) -> Result<(), Refusal> {
         let now = self.now();
         let txn = self.store.begin().await?;
-        let mut order = store::find_order(&txn, By::Number(number))
-            .await?
-            .ok_or_else(Refusal::order_not_exist)?
-            .at(now);
+        let mut order =
+            store::find_order(&txn, By::Number(number)).await?.ok_or_else(Refusal::order_not_exist)?.at(now);
         order.state = order.close(now)?;
         store::update_order(&txn, &order).await?;
         txn.commit().await?;
@@ -393,10 +346,7 @@ impl Wechat {
         }
         const KIND: &str = "certificate";
         let platform = self.keys.platform();
-        let sealed = self
-            .keys
-            .seal(KIND, platform.pem.as_bytes())
-            .map_err(|error| broken(&error))?;
+        let sealed = self.keys.seal(KIND, platform.pem.as_bytes()).map_err(|error| broken(&error))?;
         let body = json!({"data": [{
             "serial_no": platform.serial,
             "effective_time": rfc3339(platform.effective_at),
@@ -414,10 +364,7 @@ impl Wechat {
     /// The payer is faster than our answer: paid, told and heard before it.
     async fn pay_now(self: &Arc<Self>, reply: &Reply) {
         let Some(number) = &reply.created else { return };
-        match self
-            .pay(By::Number(number), &Pay::default(), Sender::Caller)
-            .await
-        {
+        match self.pay(By::Number(number), &Pay::default(), Sender::Caller).await {
             Ok(notification) => self.notify(notification).await,
             Err(error) => error!(%error, "paying before the answer failed"),
         }
@@ -448,29 +395,22 @@ impl Call {
 
     /// Observed: a 401 under `/v3/pay/transactions` has no `Request-ID`.
     fn sign_error(&self, message: &str) -> Refusal {
-        Refusal {
-            has_request_id: matches!(self, Self::Certificates),
-            ..Refusal::sign_error(message)
-        }
+        Refusal { has_request_id: matches!(self, Self::Certificates), ..Refusal::sign_error(message) }
     }
 }
 
 impl Reply {
     fn json(status: StatusCode, body: &Value) -> Self {
-        Self {
-            status,
-            body: body.to_string().into_bytes(),
-            created: None,
-        }
+        Self { status, body: body.to_string().into_bytes(), created: None }
     }
 }
 
 fn read_body(body: &[u8], mchid: &str) -> Result<Map<String, Value>, Refusal> {
     let body = fields::read_object(body)?;
     match body.get("mchid").and_then(Value::as_str) {
-        Some(said) if said != mchid => Err(Refusal::param(
-            "http header中的mchid与post payload中的mchid不匹配",
-        )),
+        Some(said) if said != mchid => {
+            Err(Refusal::param("http header中的mchid与post payload中的mchid不匹配"))
+        }
         _ => Ok(body),
     }
 }
@@ -479,11 +419,7 @@ fn new_code(endpoint: Endpoint, now: i64) -> String {
     match endpoint {
         Endpoint::Native => random_text(9),
         Endpoint::Jsapi => {
-            let moment: String = rfc3339(now)
-                .chars()
-                .take(19)
-                .filter(char::is_ascii_digit)
-                .collect();
+            let moment: String = rfc3339(now).chars().take(19).filter(char::is_ascii_digit).collect();
             format!("wx{moment}{}", hex::encode(rand::random::<[u8; 10]>()))
         }
     }
@@ -525,12 +461,7 @@ impl From<NotAgain> for Refusal {
                 let message = "请求重入时，参数与首次请求时不一致";
                 (403, "OUT_TRADE_NO_USED", message, 268_498_688)
             }
-            NotAgain::Closed => (
-                400,
-                "ORDER_CLOSED",
-                "该订单已关闭，请更换商户订单号",
-                268_447_914,
-            ),
+            NotAgain::Closed => (400, "ORDER_CLOSED", "该订单已关闭，请更换商户订单号", 268_447_914),
             // Not documented; the advice is to close it and take a new number.
             NotAgain::Expired => (400, "INVALID_REQUEST", "订单已过支付截止时间", 268_447_914),
         };

@@ -99,9 +99,7 @@ impl Simulator {
             options.time_scale.is_finite() && options.time_scale > 0.0,
             "time_scale must be a positive number"
         );
-        let store = Store::open(options.data.as_deref())
-            .await
-            .context("opening the simulator's file")?;
+        let store = Store::open(options.data.as_deref()).await.context("opening the simulator's file")?;
         let credentials = own_credentials(&store, options.credentials).await?;
         let offset_ms = match store.setting(CLOCK_OFFSET).await? {
             Some(offset) => offset.parse().context("reading the clock's offset")?,
@@ -126,11 +124,7 @@ impl Simulator {
         wechat.tasks.spawn(Arc::clone(&wechat).dispatch());
         let server = tokio::spawn(server::serve(Arc::clone(&wechat), listener));
         tracing::info!(%addr, "the WeChat Pay simulator is listening");
-        Ok(Self {
-            wechat,
-            addr,
-            server,
-        })
+        Ok(Self { wechat, addr, server })
     }
 
     pub fn addr(&self) -> SocketAddr {
@@ -241,10 +235,7 @@ impl Simulator {
 
     /// Makes notifications without sending them, on any thread.
     pub fn notary(&self) -> Notary {
-        Notary {
-            keys: Arc::clone(&self.wechat.keys),
-            clock: Arc::clone(&self.wechat.clock),
-        }
+        Notary { keys: Arc::clone(&self.wechat.keys), clock: Arc::clone(&self.wechat.clock) }
     }
 
     /// The `Wechatpay-*` headers that make `body` a notification of now.
@@ -273,8 +264,6 @@ async fn own_credentials(store: &Store, given: Option<Credentials>) -> anyhow::R
         }
         (None, None) => tokio::task::spawn_blocking(Credentials::generate).await??,
     };
-    store
-        .set(CREDENTIALS, &serde_json::to_string(&credentials)?)
-        .await?;
+    store.set(CREDENTIALS, &serde_json::to_string(&credentials)?).await?;
     Ok(credentials)
 }

@@ -19,9 +19,8 @@ use crate::{
 };
 
 /// Seconds from one try to the next; after the last there is nothing more.
-const LADDER_S: [u64; 15] = [
-    15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600,
-];
+const LADDER_S: [u64; 15] =
+    [15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600];
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_KEPT: usize = 4096;
 const AT_ONCE: usize = 128;
@@ -101,10 +100,7 @@ impl Wechat {
         if room == 0 {
             return Ok(None);
         }
-        let due = self
-            .store
-            .claim_due(self.now(), u64::try_from(room).unwrap_or(1))
-            .await?;
+        let due = self.store.claim_due(self.now(), u64::try_from(room).unwrap_or(1)).await?;
         for notification in due {
             let wechat = Arc::clone(self);
             self.tasks.spawn(async move {
@@ -119,11 +115,7 @@ impl Wechat {
         };
         let wait_ms = u64::try_from(next_at - self.now()).unwrap_or(0);
         let wait = Duration::from_millis(wait_ms.max(1));
-        Ok(Some(if self.clock.is_injected() {
-            wait.min(INJECTED_CLOCK_LOOK)
-        } else {
-            wait
-        }))
+        Ok(Some(if self.clock.is_injected() { wait.min(INJECTED_CLOCK_LOOK) } else { wait }))
     }
 
     /// One try with all that goes wrong in it, written down.
@@ -183,9 +175,8 @@ impl Wechat {
         };
         // A probe is there to be refused; taking it settles nothing.
         let probe = name(FaultKind::ProbeSignature);
-        let taken = deliveries
-            .iter()
-            .any(|sent| sent.fault != probe && matches!(sent.status, Some(200 | 204)));
+        let taken =
+            deliveries.iter().any(|sent| sent.fault != probe && matches!(sent.status, Some(200 | 204)));
         told.next_at = None;
         told.state = if taken {
             Delivered::Taken

@@ -64,25 +64,17 @@ impl Wechat {
         if let Some(openid) = &pay.openid
             && !(1..=128).contains(&openid.len())
         {
-            return Err(ControlError::Invalid(
-                "openid has 1 to 128 characters".into(),
-            ));
+            return Err(ControlError::Invalid("openid has 1 to 128 characters".into()));
         }
         let now = self.now();
         let txn = self.store.begin().await?;
         let mut order = found(store::find_order(&txn, by).await?, by)?.at(now);
-        order
-            .payable(pay.openid.as_deref(), now)
-            .map_err(|why| ControlError::Refused(why.to_string()))?;
+        order.payable(pay.openid.as_deref(), now).map_err(|why| ControlError::Refused(why.to_string()))?;
         let ordered_by = order.terms.payer.as_ref().map(|payer| &payer.openid);
         order.state = State::Success(Paid {
             transaction_id: transaction_id(now),
             paid_at: now,
-            openid: pay
-                .openid
-                .as_ref()
-                .or(ordered_by)
-                .map_or_else(|| DEFAULT_PAYER.to_owned(), Clone::clone),
+            openid: pay.openid.as_ref().or(ordered_by).map_or_else(|| DEFAULT_PAYER.to_owned(), Clone::clone),
             payer_total: order.terms.amount.total,
         });
         let notification = Notification {
@@ -150,8 +142,5 @@ fn told(order: &Order, claimed_total: Option<i64>) -> serde_json::Value {
 }
 
 fn attempt(at: i64, outcome: &str) -> PayerAttempt {
-    PayerAttempt {
-        at,
-        outcome: outcome.to_owned(),
-    }
+    PayerAttempt { at, outcome: outcome.to_owned() }
 }

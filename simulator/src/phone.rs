@@ -25,10 +25,7 @@ pub(crate) fn routes() -> Router<Arc<Wechat>> {
     Router::new()
         .route("/", get(async || page("index.html")))
         .route("/phone", get(async || page("phone.html")))
-        .route(
-            "/assets/{name}",
-            get(async |Path(name): Path<String>| page(&name)),
-        )
+        .route("/assets/{name}", get(async |Path(name): Path<String>| page(&name)))
 }
 
 fn page(name: &str) -> Response {

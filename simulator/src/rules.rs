@@ -108,9 +108,7 @@ pub(crate) enum Unpayable {
     Closed,
     #[error("time_expire has passed (订单已过期)")]
     Expired,
-    #[error(
-        "the prepay_id or code_url is older than two hours: create the order again (支付码已失效)"
-    )]
+    #[error("the prepay_id or code_url is older than two hours: create the order again (支付码已失效)")]
     CodeExpired,
     #[error("the paying openid is not the ordering one (下单账号与支付账号不一致)")]
     OtherPayer,
@@ -182,12 +180,7 @@ impl Order {
     }
 
     /// May the same number be asked for again, and with which code?
-    pub(crate) fn ask_again(
-        &self,
-        endpoint: Endpoint,
-        body: &Value,
-        now: i64,
-    ) -> Result<Again, NotAgain> {
+    pub(crate) fn ask_again(&self, endpoint: Endpoint, body: &Value, now: i64) -> Result<Again, NotAgain> {
         match self.state {
             State::Success(_) => return Err(NotAgain::Paid),
             State::Closed { .. } => return Err(NotAgain::Closed),
@@ -230,9 +223,7 @@ impl Order {
     pub(crate) fn close(&self, now: i64) -> Result<State, AlreadyPaid> {
         match &self.state {
             State::NotPay => Ok(State::Closed { closed_at: now }),
-            State::Closed { closed_at } => Ok(State::Closed {
-                closed_at: *closed_at,
-            }),
+            State::Closed { closed_at } => Ok(State::Closed { closed_at: *closed_at }),
             State::Success(_) => Err(AlreadyPaid),
         }
     }

@@ -34,17 +34,11 @@ pub(crate) async fn serve(wechat: Arc<Wechat>, listener: TcpListener) -> io::Res
         .merge(gateway::routes())
         .nest("/_sim", control::routes())
         .merge(phone::routes())
-        .layer(middleware::from_fn_with_state(
-            Arc::clone(&wechat),
-            drop_when_down,
-        ))
+        .layer(middleware::from_fn_with_state(Arc::clone(&wechat), drop_when_down))
         .with_state(wechat);
-    axum::serve(
-        Lines(listener),
-        router.into_make_service_with_connect_info::<Line>(),
-    )
-    .with_graceful_shutdown(stop.cancelled_owned())
-    .await
+    axum::serve(Lines(listener), router.into_make_service_with_connect_info::<Line>())
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
 /// "WeChat is down": whoever calls one of its paths is hung up on.
@@ -137,11 +131,7 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }

@@ -26,8 +26,7 @@ use tokio::sync::Semaphore;
 use crate::{
     clock::{SimClock, rfc3339},
     credentials::{
-        Credentials, MerchantCredentials, base64, from_base64, public_pem, random_digits,
-        random_text,
+        Credentials, MerchantCredentials, base64, from_base64, public_pem, random_digits, random_text,
     },
 };
 
@@ -146,15 +145,7 @@ impl Keys {
     pub(crate) fn sign(&self, now_ms: i64, body: &[u8], kind: Signature) -> HeaderMap {
         let timestamp = now_ms.div_euclid(1000).to_string();
         let nonce = random_text(32);
-        let message = [
-            timestamp.as_bytes(),
-            b"\n",
-            nonce.as_bytes(),
-            b"\n",
-            body,
-            b"\n",
-        ]
-        .concat();
+        let message = [timestamp.as_bytes(), b"\n", nonce.as_bytes(), b"\n", body, b"\n"].concat();
         let (key, serial) = match self.mode {
             TrustMode::PublicKey => (&self.wechat_key, &self.merchant.public_key_id),
             TrustMode::Certificate => (&self.platform_key, &self.platform.serial),
@@ -175,41 +166,21 @@ impl Keys {
             ("wechatpay-signature-type", SCHEME),
         ]
         .into_iter()
-        .filter_map(|(name, value)| {
-            Some((
-                HeaderName::from_static(name),
-                HeaderValue::from_str(value).ok()?,
-            ))
-        })
+        .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?)))
         .collect()
     }
 
     pub(crate) fn seal(&self, associated_data: &str, plaintext: &[u8]) -> anyhow::Result<Sealed> {
         let nonce = random_text(12);
-        let payload = Payload {
-            msg: plaintext,
-            aad: associated_data.as_bytes(),
-        };
+        let payload = Payload { msg: plaintext, aad: associated_data.as_bytes() };
         let mut bytes = [0; 12];
         bytes.copy_from_slice(nonce.as_bytes());
-        let ciphertext = self
-            .apiv3
-            .encrypt(&bytes.into(), payload)
-            .ok()
-            .context("encrypting a resource")?;
-        Ok(Sealed {
-            nonce,
-            ciphertext: base64(&ciphertext),
-        })
+        let ciphertext = self.apiv3.encrypt(&bytes.into(), payload).ok().context("encrypting a resource")?;
+        Ok(Sealed { nonce, ciphertext: base64(&ciphertext) })
     }
 
     /// A `TRANSACTION.SUCCESS` envelope around a transaction.
-    pub(crate) fn envelope(
-        &self,
-        id: &str,
-        created_at: i64,
-        transaction: &[u8],
-    ) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn envelope(&self, id: &str, created_at: i64, transaction: &[u8]) -> anyhow::Result<Vec<u8>> {
         const KIND: &str = "transaction";
         let sealed = self.seal(KIND, transaction)?;
         Ok(serde_json::to_vec(&json!({
@@ -231,11 +202,9 @@ impl Keys {
 
 impl PlatformCertificate {
     fn parse(pem: &str) -> anyhow::Result<Self> {
-        let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
-            .context("reading the platform certificate")?;
-        let certificate = block
-            .parse_x509()
-            .context("reading the platform certificate")?;
+        let (_, block) =
+            x509_parser::pem::parse_x509_pem(pem.as_bytes()).context("reading the platform certificate")?;
+        let certificate = block.parse_x509().context("reading the platform certificate")?;
         let validity = certificate.validity();
         Ok(Self {
             serial: hex::encode_upper(certificate.raw_serial()),
@@ -273,17 +242,13 @@ impl Notary {
     /// The envelope around a transaction, with an id of its own.
     pub fn encrypt_transaction(&self, transaction: &Value) -> anyhow::Result<Vec<u8>> {
         let plaintext = serde_json::to_vec(transaction)?;
-        self.keys
-            .envelope(&notification_id(), self.clock.now_ms(), &plaintext)
+        self.keys.envelope(&notification_id(), self.clock.now_ms(), &plaintext)
     }
 
     /// A signed notification of a transaction.
     pub fn notification(&self, transaction: &Value) -> anyhow::Result<SignedNotification> {
         let body = self.encrypt_transaction(transaction)?;
-        Ok(SignedNotification {
-            headers: self.sign_notification(&body),
-            body,
-        })
+        Ok(SignedNotification { headers: self.sign_notification(&body), body })
     }
 
     /// What WeChat Pay would say of an order paid now, known to its ledger or not.
@@ -331,9 +296,7 @@ impl Notary {
                 .collect();
             let mut all = Vec::with_capacity(n);
             for made in shares {
-                let made = made
-                    .join()
-                    .unwrap_or_else(|_| anyhow::bail!("making a notification panicked"));
+                let made = made.join().unwrap_or_else(|_| anyhow::bail!("making a notification panicked"));
                 all.extend(made?);
             }
             Ok(all)
@@ -345,11 +308,7 @@ impl Notary {
 pub(crate) const DEFAULT_PAYER: &str = "oSimulatedPayer0000000000001";
 
 pub(crate) fn transaction_id(now_ms: i64) -> String {
-    let day: String = rfc3339(now_ms)
-        .chars()
-        .take(10)
-        .filter(|c| *c != '-')
-        .collect();
+    let day: String = rfc3339(now_ms).chars().take(10).filter(|c| *c != '-').collect();
     format!("4200{}{day}{}", random_digits(6), random_digits(10))
 }
 
@@ -360,10 +319,7 @@ pub(crate) fn notification_id() -> String {
 
 /// `08<hex>-<number>`: the number names the error inside WeChat Pay, 0 for none.
 pub(crate) fn request_id(number: u64) -> HeaderValue {
-    let text = format!(
-        "08{}-{number}",
-        hex::encode_upper(rand::random::<[u8; 16]>())
-    );
+    let text = format!("08{}-{number}", hex::encode_upper(rand::random::<[u8; 16]>()));
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("08-0"))
 }
 

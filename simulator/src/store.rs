@@ -5,9 +5,8 @@
 use std::path::Path;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    DbErr, QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
-    Value,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 
 use crate::rules::{Endpoint, Order, Paid, State};
@@ -175,9 +174,7 @@ impl Store {
     }
 
     pub(crate) async fn setting(&self, name: &str) -> Result<Option<String>, DbErr> {
-        let row = self
-            .one("SELECT value FROM setting WHERE name = ?", [name.into()])
-            .await?;
+        let row = self.one("SELECT value FROM setting WHERE name = ?", [name.into()]).await?;
         row.map(|row| row.try_get("", "value")).transpose()
     }
 
@@ -191,89 +188,66 @@ impl Store {
     }
 
     pub(crate) async fn newest_orders(&self, limit: u64) -> Result<Vec<Order>, DbErr> {
-        self.all(
-            "SELECT * FROM payment ORDER BY created_at DESC, rowid DESC LIMIT ?",
-            [limit.into()],
-        )
-        .await?
-        .iter()
-        .map(read_order)
-        .collect()
+        self.all("SELECT * FROM payment ORDER BY created_at DESC, rowid DESC LIMIT ?", [limit.into()])
+            .await?
+            .iter()
+            .map(read_order)
+            .collect()
     }
 
     /// Orders that were paid, in the order of payment.
     pub(crate) async fn paid_orders(&self) -> Result<Vec<(String, String, i64, Paid)>, DbErr> {
-        self.all(
-            "SELECT * FROM payment WHERE paid_at IS NOT NULL ORDER BY paid_at, rowid",
-            [],
-        )
-        .await?
-        .iter()
-        .map(|row| {
-            Ok((
-                row.try_get("", "out_trade_no")?,
-                row.try_get("", "state")?,
-                row.try_get("", "total")?,
-                read_paid(row)?,
-            ))
-        })
-        .collect()
+        self.all("SELECT * FROM payment WHERE paid_at IS NOT NULL ORDER BY paid_at, rowid", [])
+            .await?
+            .iter()
+            .map(|row| {
+                Ok((
+                    row.try_get("", "out_trade_no")?,
+                    row.try_get("", "state")?,
+                    row.try_get("", "total")?,
+                    read_paid(row)?,
+                ))
+            })
+            .collect()
     }
 
-    pub(crate) async fn payer_attempts(
-        &self,
-        out_trade_no: &str,
-    ) -> Result<Vec<PayerAttempt>, DbErr> {
+    pub(crate) async fn payer_attempts(&self, out_trade_no: &str) -> Result<Vec<PayerAttempt>, DbErr> {
         self.all(
             "SELECT at, outcome FROM payer_attempt WHERE out_trade_no = ? ORDER BY id",
             [out_trade_no.into()],
         )
         .await?
         .iter()
-        .map(|row| {
-            Ok(PayerAttempt {
-                at: row.try_get("", "at")?,
-                outcome: row.try_get("", "outcome")?,
-            })
-        })
+        .map(|row| Ok(PayerAttempt { at: row.try_get("", "at")?, outcome: row.try_get("", "outcome")? }))
         .collect()
     }
 
-    pub(crate) async fn notifications_of(
-        &self,
-        out_trade_no: &str,
-    ) -> Result<Vec<Notification>, DbErr> {
-        self.all(
-            "SELECT * FROM notification WHERE out_trade_no = ? ORDER BY rowid",
-            [out_trade_no.into()],
-        )
-        .await?
-        .iter()
-        .map(read_notification)
-        .collect()
+    pub(crate) async fn notifications_of(&self, out_trade_no: &str) -> Result<Vec<Notification>, DbErr> {
+        self.all("SELECT * FROM notification WHERE out_trade_no = ? ORDER BY rowid", [out_trade_no.into()])
+            .await?
+            .iter()
+            .map(read_notification)
+            .collect()
     }
 
     pub(crate) async fn deliveries_of(&self, id: &str) -> Result<Vec<Delivery>, DbErr> {
-        self.all(
-            "SELECT * FROM delivery WHERE notification_id = ? ORDER BY id",
-            [id.into()],
-        )
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(Delivery {
-                attempt: row.try_get("", "attempt")?,
-                at: row.try_get("", "at")?,
-                fault: row.try_get("", "fault")?,
-                status: row
-                    .try_get::<Option<i64>>("", "status")?
-                    .and_then(|status| status.try_into().ok()),
-                answer: row.try_get("", "answer")?,
-                error: row.try_get("", "error")?,
-                took_ms: row.try_get("", "took_ms")?,
+        self.all("SELECT * FROM delivery WHERE notification_id = ? ORDER BY id", [id.into()])
+            .await?
+            .iter()
+            .map(|row| {
+                Ok(Delivery {
+                    attempt: row.try_get("", "attempt")?,
+                    at: row.try_get("", "at")?,
+                    fault: row.try_get("", "fault")?,
+                    status: row
+                        .try_get::<Option<i64>>("", "status")?
+                        .and_then(|status| status.try_into().ok()),
+                    answer: row.try_get("", "answer")?,
+                    error: row.try_get("", "error")?,
+                    took_ms: row.try_get("", "took_ms")?,
+                })
             })
-        })
-        .collect()
+            .collect()
     }
 
     /// Takes what is due for sending, oldest first.
@@ -291,16 +265,9 @@ impl Store {
     }
 
     pub(crate) async fn next_due(&self) -> Result<Option<i64>, DbErr> {
-        let row = self
-            .one(
-                "SELECT min(next_at) AS next_at FROM notification WHERE state = 'pending'",
-                [],
-            )
-            .await?;
-        Ok(row
-            .map(|row| row.try_get("", "next_at"))
-            .transpose()?
-            .flatten())
+        let row =
+            self.one("SELECT min(next_at) AS next_at FROM notification WHERE state = 'pending'", []).await?;
+        Ok(row.map(|row| row.try_get("", "next_at")).transpose()?.flatten())
     }
 
     /// Is a notification due, or being sent?
@@ -345,10 +312,7 @@ pub(crate) enum By<'a> {
     Code(&'a str),
 }
 
-pub(crate) async fn find_order(
-    db: &impl ConnectionTrait,
-    by: By<'_>,
-) -> Result<Option<Order>, DbErr> {
+pub(crate) async fn find_order(db: &impl ConnectionTrait, by: By<'_>) -> Result<Option<Order>, DbErr> {
     let (sql, value) = match by {
         By::Number(number) => ("SELECT * FROM payment WHERE out_trade_no = ?", number),
         By::Transaction(id) => ("SELECT * FROM payment WHERE transaction_id = ?", id),
@@ -410,11 +374,7 @@ pub(crate) async fn add_payer_attempt(
 ) -> Result<(), DbErr> {
     txn.execute_raw(statement(
         "INSERT INTO payer_attempt (out_trade_no, at, outcome) VALUES (?, ?, ?)",
-        [
-            out_trade_no.into(),
-            attempt.at.into(),
-            attempt.outcome.as_str().into(),
-        ],
+        [out_trade_no.into(), attempt.at.into(), attempt.outcome.as_str().into()],
     ))
     .await?;
     Ok(())
@@ -519,9 +479,7 @@ fn read_order(row: &QueryResult) -> Result<Order, DbErr> {
         state: match state.as_str() {
             "NOTPAY" => State::NotPay,
             "SUCCESS" => State::Success(read_paid(row)?),
-            "CLOSED" => State::Closed {
-                closed_at: row.try_get("", "closed_at")?,
-            },
+            "CLOSED" => State::Closed { closed_at: row.try_get("", "closed_at")? },
             _ => return Err(odd("state")),
         },
         out_trade_no,

@@ -19,9 +19,7 @@ use crate::trust::{SignatureHeaders, VerifyError};
 use crate::{ApiV3Key, Cause, Error, Merchant, Transaction, TrustedKeys, sign};
 
 use answer::Answer;
-pub use config::{
-    Call, Config, ConfigError, Created, Host, Observer, Patience, Product, unobserved,
-};
+pub use config::{Call, Config, ConfigError, Created, Host, Observer, Patience, Product, unobserved};
 use target::{base_url, encoded, is_loopback, sent_target};
 
 mod config;
@@ -109,9 +107,7 @@ impl Client {
             // A proxy from the environment does not know our loopback.
             http = http.no_proxy();
         }
-        let http = http
-            .build()
-            .map_err(|error| ConfigError::Http(error.to_string()))?;
+        let http = http.build().map_err(|error| ConfigError::Http(error.to_string()))?;
         Ok(Self(Arc::new(Inner { http, config })))
     }
 
@@ -163,27 +159,19 @@ impl Client {
     /// `Definite` with [`is_order_not_found`](crate::ApiError::is_order_not_found) when WeChat
     /// has no such order; the rest see [`Error`].
     pub async fn query_by_out_trade_no(&self, out_trade_no: &str) -> Result<Transaction, Error> {
-        let path = format!(
-            "/v3/pay/transactions/out-trade-no/{}",
-            encoded(out_trade_no)
-        );
+        let path = format!("/v3/pay/transactions/out-trade-no/{}", encoded(out_trade_no));
         let is_asked = |found: &Transaction| is_absent_or(&found.out_trade_no, out_trade_no);
-        self.query("query_by_out_trade_no", &path, out_trade_no, is_asked)
-            .await
+        self.query("query_by_out_trade_no", &path, out_trade_no, is_asked).await
     }
 
     /// Asks for a paid order by WeChat's number.
     ///
     /// # Errors
     /// As for [`query_by_out_trade_no`](Self::query_by_out_trade_no).
-    pub async fn query_by_transaction_id(
-        &self,
-        transaction_id: &str,
-    ) -> Result<Transaction, Error> {
+    pub async fn query_by_transaction_id(&self, transaction_id: &str) -> Result<Transaction, Error> {
         let path = format!("/v3/pay/transactions/id/{}", encoded(transaction_id));
         let is_asked = |found: &Transaction| is_absent_or(&found.transaction_id, transaction_id);
-        self.query("query_by_transaction_id", &path, transaction_id, is_asked)
-            .await
+        self.query("query_by_transaction_id", &path, transaction_id, is_asked).await
     }
 
     async fn query(
@@ -225,10 +213,7 @@ impl Client {
         let request = Request {
             operation: "close",
             method: Method::POST,
-            target: format!(
-                "/v3/pay/transactions/out-trade-no/{}/close",
-                encoded(out_trade_no)
-            ),
+            target: format!("/v3/pay/transactions/out-trade-no/{}/close", encoded(out_trade_no)),
             body: Bytes::from(body),
             sealed_with: &[],
             read: Box::new(|_| Ok(())),
@@ -270,12 +255,7 @@ impl Client {
     }
 
     /// One try, and a second one at once where that is right.
-    async fn send<T>(
-        &self,
-        request: &Request<'_, T>,
-        number: &str,
-        patience: Patience,
-    ) -> Result<T, Error> {
+    async fn send<T>(&self, request: &Request<'_, T>, number: &str, patience: Patience) -> Result<T, Error> {
         let first = match self.attempt(request, Host::Primary, patience.first).await {
             Ok(result) => return Ok(result),
             Err(error) => error,
@@ -290,49 +270,28 @@ impl Client {
             reason = first.reason(),
             "trying once more"
         );
-        self.attempt(request, host, patience.again)
-            .await
-            .map_err(|second| match request.repeat {
-                // Nothing can have happened twice, so the last word counts.
-                Repeat::AsQuestion => second,
-                Repeat::Eagerly | Repeat::Carefully => first.followed_by(second),
-            })
+        self.attempt(request, host, patience.again).await.map_err(|second| match request.repeat {
+            // Nothing can have happened twice, so the last word counts.
+            Repeat::AsQuestion => second,
+            Repeat::Eagerly | Repeat::Carefully => first.followed_by(second),
+        })
     }
 
     fn host_for_another(&self, error: &Error, repeat: Repeat) -> Option<Host> {
         match (error, repeat) {
-            (
-                Error::NotDelivered { .. }
-                | Error::Unknown {
-                    cause: Cause::ConnectionLost { .. },
-                },
-                _,
-            ) => {
+            (Error::NotDelivered { .. } | Error::Unknown { cause: Cause::ConnectionLost { .. } }, _) => {
                 let backup = self.0.config.backup_url.as_ref().map(|_| Host::Backup);
                 Some(backup.unwrap_or(Host::Primary))
             }
-            (
-                Error::Unknown {
-                    cause: Cause::TimedOut,
-                },
-                Repeat::Eagerly,
-            )
-            | (
-                Error::Unknown {
-                    cause: Cause::Unverified(_),
-                },
-                Repeat::Eagerly | Repeat::AsQuestion,
-            ) => Some(Host::Primary),
+            (Error::Unknown { cause: Cause::TimedOut }, Repeat::Eagerly)
+            | (Error::Unknown { cause: Cause::Unverified(_) }, Repeat::Eagerly | Repeat::AsQuestion) => {
+                Some(Host::Primary)
+            }
             _ => None,
         }
     }
 
-    async fn attempt<T>(
-        &self,
-        request: &Request<'_, T>,
-        host: Host,
-        time_out: Duration,
-    ) -> Result<T, Error> {
+    async fn attempt<T>(&self, request: &Request<'_, T>, host: Host, time_out: Duration) -> Result<T, Error> {
         let started = Instant::now();
         let mut status = None;
         let result = self.exchange(request, host, time_out, &mut status).await;
@@ -364,9 +323,7 @@ impl Client {
             .header(ACCEPT, "application/json")
             .header(AUTHORIZATION, authorization);
         if !request.body.is_empty() {
-            builder = builder
-                .header(CONTENT_TYPE, "application/json")
-                .body(request.body.clone());
+            builder = builder.header(CONTENT_TYPE, "application/json").body(request.body.clone());
         }
         if let Some(serial) = self.0.config.trusted_keys.preferred_serial() {
             builder = builder.header("Wechatpay-Serial", serial);
@@ -380,11 +337,7 @@ impl Client {
     }
 
     fn url(&self, host: Host, target: &str) -> Result<Url, Error> {
-        let Config {
-            base_url,
-            backup_url,
-            ..
-        } = &self.0.config;
+        let Config { base_url, backup_url, .. } = &self.0.config;
         let base = match host {
             Host::Primary => base_url,
             Host::Backup => backup_url.as_ref().unwrap_or(base_url),
@@ -392,34 +345,20 @@ impl Client {
         let url = Url::parse(&format!("{base}{target}")).ok();
         // What is sent must be what is signed: a number like `..` would be resolved away.
         url.filter(|url| sent_target(url) == target)
-            .ok_or_else(|| Error::Unsendable {
-                cause: "a number that cannot stand in a path".to_owned(),
-            })
+            .ok_or_else(|| Error::Unsendable { cause: "a number that cannot stand in a path".to_owned() })
     }
 
     /// A signature takes as long as hundreds of async steps, so it goes to a blocking thread.
     async fn authorization<T>(&self, request: &Request<'_, T>) -> Result<HeaderValue, Error> {
         let inner = Arc::clone(&self.0);
-        let (method, target, body) = (
-            request.method.clone(),
-            request.target.clone(),
-            request.body.clone(),
-        );
+        let (method, target, body) = (request.method.clone(), request.target.clone(), request.body.clone());
         let signed = tokio::task::spawn_blocking(move || {
-            let Config {
-                merchant,
-                environment,
-                ..
-            } = &inner.config;
+            let Config { merchant, environment, .. } = &inner.config;
             sign::authorization(merchant, method.as_str(), &target, &body, environment)
         })
         .await
-        .map_err(|_| Error::NotDelivered {
-            cause: "the program is shutting down".to_owned(),
-        })?
-        .map_err(|error| Error::Unsendable {
-            cause: error.to_string(),
-        })?;
+        .map_err(|_| Error::NotDelivered { cause: "the program is shutting down".to_owned() })?
+        .map_err(|error| Error::Unsendable { cause: error.to_string() })?;
         let mut header = HeaderValue::try_from(signed).map_err(|_| Error::Unsendable {
             cause: "mchid or serial cannot stand in a header".to_owned(),
         })?;
@@ -427,17 +366,8 @@ impl Client {
         Ok(header)
     }
 
-    fn verify(
-        &self,
-        headers: &SignatureHeaders,
-        body: &[u8],
-        sealed_with: &[ApiV3Key],
-    ) -> Result<(), Error> {
-        let Config {
-            trusted_keys,
-            environment,
-            ..
-        } = &self.0.config;
+    fn verify(&self, headers: &SignatureHeaders, body: &[u8], sealed_with: &[ApiV3Key]) -> Result<(), Error> {
+        let Config { trusted_keys, environment, .. } = &self.0.config;
         let now = (environment.now)();
         let verdict = match trusted_keys.verify(headers, body, now) {
             Err(VerifyError::UnknownSerial(_)) if !sealed_with.is_empty() => {
@@ -455,12 +385,7 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config {
-            base_url,
-            backup_url,
-            merchant,
-            ..
-        } = &self.0.config;
+        let Config { base_url, backup_url, merchant, .. } = &self.0.config;
         f.debug_struct("Client")
             .field("base_url", base_url)
             .field("backup_url", backup_url)
@@ -470,10 +395,7 @@ impl fmt::Debug for Client {
 }
 
 fn usual_patience() -> Patience {
-    Patience {
-        first: ANSWER_TIME_OUT,
-        again: ANSWER_TIME_OUT,
-    }
+    Patience { first: ANSWER_TIME_OUT, again: ANSWER_TIME_OUT }
 }
 
 /// Reads the body to its end, but not further than [`BODY_BYTES_MAX`].
@@ -487,11 +409,7 @@ async fn received(mut response: reqwest::Response) -> Result<Answer, Error> {
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer {
-        status,
-        headers,
-        body,
-    })
+    Ok(Answer { status, headers, body })
 }
 
 fn network_error(error: reqwest::Error) -> Error {
@@ -505,10 +423,7 @@ fn network_error(error: reqwest::Error) -> Error {
     if error.is_builder() {
         return Error::Unsendable { cause: told(error) };
     }
-    Cause::ConnectionLost {
-        detail: told(error),
-    }
-    .into()
+    Cause::ConnectionLost { detail: told(error) }.into()
 }
 
 /// The error with its causes, without the URL, which carries numbers.
@@ -557,10 +472,7 @@ fn opened_certificates(body: &[u8], keys: &[ApiV3Key]) -> Result<Vec<String>, Er
         .data
         .iter()
         .map(|certificate| {
-            let pem = certificate
-                .encrypt_certificate
-                .decrypt(keys)
-                .map_err(Cause::Sealed)?;
+            let pem = certificate.encrypt_certificate.decrypt(keys).map_err(Cause::Sealed)?;
             String::from_utf8(pem).map_err(|_| Cause::Unusable.into())
         })
         .collect()

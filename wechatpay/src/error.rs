@@ -134,9 +134,9 @@ impl Error {
         match self {
             Self::Refused(said)
             | Self::Definite(said)
-            | Self::Unknown {
-                cause: Cause::ErrorInSuccess(said) | Cause::RefusedAfterUnanswered(said),
-            } => Some(said),
+            | Self::Unknown { cause: Cause::ErrorInSuccess(said) | Cause::RefusedAfterUnanswered(said) } => {
+                Some(said)
+            }
             _ => None,
         }
     }
@@ -150,9 +150,9 @@ impl Error {
         };
         match second {
             Self::Definite(said) => Self::Definite(said.after_unanswered()),
-            Self::Refused(said) => Self::Unknown {
-                cause: Cause::RefusedAfterUnanswered(said.after_unanswered()),
-            },
+            Self::Refused(said) => {
+                Self::Unknown { cause: Cause::RefusedAfterUnanswered(said.after_unanswered()) }
+            }
             Self::Unknown { .. } => second,
             Self::NotDelivered { .. } | Self::Unsendable { .. } => self,
         }
@@ -195,11 +195,7 @@ impl ApiError {
     /// because a first order that breaks a rule gets it too. Whoever repeats, asks anyway:
     /// see [`earlier_unanswered`](Self::earlier_unanswered).
     pub fn says_paid_used_or_closed(&self) -> bool {
-        self.is_code(&[
-            "ORDER_PAID",
-            "OUT_TRADE_NO_USED",
-            "ORDER_CLOSED",
-        ])
+        self.is_code(&["ORDER_PAID", "OUT_TRADE_NO_USED", "ORDER_CLOSED"])
     }
 
     /// Our signature, serial number or clock is wrong: a matter for the operator.
@@ -210,15 +206,10 @@ impl ApiError {
     /// WeChat spells its codes with and without underscores.
     fn is_code(&self, codes: &[&str]) -> bool {
         let letters = |code: &str| code.replace('_', "");
-        codes
-            .iter()
-            .any(|code| letters(code) == letters(&self.code))
+        codes.iter().any(|code| letters(code) == letters(&self.code))
     }
 
     fn after_unanswered(self) -> Self {
-        Self {
-            earlier_unanswered: true,
-            ..self
-        }
+        Self { earlier_unanswered: true, ..self }
     }
 }

@@ -47,9 +47,7 @@ mod pem;
 #[cfg(test)]
 mod testing;
 
-pub use client::{
-    Call, Client, Config, ConfigError, Created, Host, Observer, Patience, Product, unobserved,
-};
+pub use client::{Call, Client, Config, ConfigError, Created, Host, Observer, Patience, Product, unobserved};
 pub use environment::Environment;
 pub use error::{ApiError, Cause, Error};
 pub use merchant::{ApiV3Key, KeyError, Merchant, PrivateKey};

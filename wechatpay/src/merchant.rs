@@ -69,10 +69,8 @@ impl ApiV3Key {
     /// # Errors
     /// [`KeyError::ApiV3KeyLength`] unless it is exactly 32 bytes long.
     pub fn new(text: &str) -> Result<Self, KeyError> {
-        let bytes: [u8; 32] = text
-            .as_bytes()
-            .try_into()
-            .map_err(|_| KeyError::ApiV3KeyLength { length: text.len() })?;
+        let bytes: [u8; 32] =
+            text.as_bytes().try_into().map_err(|_| KeyError::ApiV3KeyLength { length: text.len() })?;
         Ok(Self(Arc::new(SecretBox::new(Box::new(bytes)))))
     }
 

@@ -67,14 +67,9 @@ impl Resource {
         if self.algorithm != ALGORITHM {
             return Err(DecryptError::UnsupportedAlgorithm(self.algorithm.clone()));
         }
-        let nonce: [u8; 12] = self
-            .nonce
-            .as_bytes()
-            .try_into()
-            .map_err(|_| DecryptError::Malformed("nonce"))?;
-        let sealed = STANDARD
-            .decode(&self.ciphertext)
-            .map_err(|_| DecryptError::Malformed("ciphertext"))?;
+        let nonce: [u8; 12] =
+            self.nonce.as_bytes().try_into().map_err(|_| DecryptError::Malformed("nonce"))?;
+        let sealed = STANDARD.decode(&self.ciphertext).map_err(|_| DecryptError::Malformed("ciphertext"))?;
         if sealed.len() < AES_256_GCM.tag_len() {
             return Err(DecryptError::Malformed("ciphertext"));
         }
@@ -90,10 +85,7 @@ fn open(key: &ApiV3Key, nonce: [u8; 12], associated_data: &str, sealed: &[u8]) -
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.bytes()).ok()?);
     let nonce = Nonce::assume_unique_for_key(nonce);
     let mut buffer = sealed.to_vec();
-    let length = key
-        .open_in_place(nonce, Aad::from(associated_data.as_bytes()), &mut buffer)
-        .ok()?
-        .len();
+    let length = key.open_in_place(nonce, Aad::from(associated_data.as_bytes()), &mut buffer).ok()?.len();
     buffer.truncate(length);
     Some(buffer)
 }

@@ -78,15 +78,9 @@ fn body(order: &Order, openid: Option<&Openid>) -> String {
         attach: order.attach.as_deref(),
         notify_url: &order.notify_url,
         goods_tag: order.goods_tag.as_deref(),
-        amount: WireAmount {
-            total: order.amount_fen,
-            currency: "CNY",
-        },
+        amount: WireAmount { total: order.amount_fen, currency: "CNY" },
         payer: openid.map(|openid| WirePayer { openid }),
-        scene_info: order
-            .payer_client_ip
-            .as_deref()
-            .map(|payer_client_ip| WireScene { payer_client_ip }),
+        scene_info: order.payer_client_ip.as_deref().map(|payer_client_ip| WireScene { payer_client_ip }),
     };
     serde_json::to_string(&wire).expect("text and whole numbers always become JSON")
 }
@@ -98,10 +92,7 @@ struct WireOrder<'a> {
     mchid: &'a str,
     description: &'a str,
     out_trade_no: &'a str,
-    #[serde(
-        serialize_with = "beijing_time",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(serialize_with = "beijing_time", skip_serializing_if = "Option::is_none")]
     time_expire: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attach: Option<&'a str>,
@@ -132,12 +123,7 @@ struct WireScene<'a> {
 }
 
 fn beijing_time<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = time.map(|time| {
-        offset(8)
-            .to_datetime(time)
-            .strftime("%Y-%m-%dT%H:%M:%S+08:00")
-            .to_string()
-    });
+    let text = time.map(|time| offset(8).to_datetime(time).strftime("%Y-%m-%dT%H:%M:%S+08:00").to_string());
     text.serialize(serializer)
 }
 
@@ -149,10 +135,7 @@ fn beijing_time<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Resul
 pub fn text_is_acceptable(text: &str) -> Result<(), TextRefusal> {
     match text.chars().enumerate().find(|(_, c)| c.len_utf8() > 3) {
         None => Ok(()),
-        Some((position, character)) => Err(TextRefusal {
-            position,
-            character,
-        }),
+        Some((position, character)) => Err(TextRefusal { position, character }),
     }
 }
 
@@ -175,10 +158,7 @@ pub struct TextRefusal {
 pub fn out_trade_no_is_acceptable(number: &str) -> Result<(), OutTradeNoRefusal> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '|' | '*');
     if let Some((position, character)) = number.chars().enumerate().find(|(_, c)| !allowed(*c)) {
-        return Err(OutTradeNoRefusal::Character {
-            position,
-            character,
-        });
+        return Err(OutTradeNoRefusal::Character { position, character });
     }
     match number.len() {
         6..=32 => Ok(()),
@@ -196,9 +176,7 @@ pub enum OutTradeNoRefusal {
         length: usize,
     },
     /// A character outside `[0-9A-Za-z_-|*]`.
-    #[error(
-        "character {position} of the out_trade_no is {character:?}, not one of 0-9 A-Z a-z _ - | *"
-    )]
+    #[error("character {position} of the out_trade_no is {character:?}, not one of 0-9 A-Z a-z _ - | *")]
     Character {
         /// Counted in characters, the first is 0.
         position: usize,

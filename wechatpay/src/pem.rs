@@ -20,8 +20,5 @@ pub(crate) fn decode(text: &str, label: &'static str) -> Result<Zeroizing<Vec<u8
     // Sized up front: a string that grows leaves unwiped copies behind.
     let mut compact = Zeroizing::new(String::with_capacity(body.len()));
     compact.extend(body.chars().filter(|c| !c.is_whitespace()));
-    STANDARD
-        .decode(compact.as_bytes())
-        .map(Zeroizing::new)
-        .map_err(|_| KeyError::NotPem { label })
+    STANDARD.decode(compact.as_bytes()).map(Zeroizing::new).map_err(|_| KeyError::NotPem { label })
 }

@@ -36,11 +36,7 @@ pub fn authorization(
     let nonce = (environment.nonce)();
     let message = request_message(method, target, timestamp, &nonce, body);
     let signature = signature(&merchant.private_key, &message)?;
-    let Merchant {
-        mchid,
-        certificate_serial,
-        ..
-    } = merchant;
+    let Merchant { mchid, certificate_serial, .. } = merchant;
     let serial = certificate_serial.to_ascii_uppercase();
     Ok(format!(
         r#"{SCHEME} mchid="{mchid}",nonce_str="{nonce}",signature="{signature}",timestamp="{timestamp}",serial_no="{serial}""#
@@ -48,13 +44,7 @@ pub fn authorization(
 }
 
 /// Five lines, each ended by LF: method, target, time, nonce, body.
-fn request_message(
-    method: &str,
-    target: &str,
-    timestamp: i64,
-    nonce: &str,
-    body: &[u8],
-) -> Vec<u8> {
+fn request_message(method: &str, target: &str, timestamp: i64, nonce: &str, body: &[u8]) -> Vec<u8> {
     let mut message = format!("{method}\n{target}\n{timestamp}\n{nonce}\n").into_bytes();
     message.extend_from_slice(body);
     message.push(b'\n');
@@ -119,8 +109,7 @@ fn call_up_message(app_id: &str, time_stamp: &str, nonce_str: &str, package: &st
 fn signature(key: &PrivateKey, message: &[u8]) -> Result<String, SignError> {
     let pair = key.pair();
     let mut bytes = vec![0; pair.public_modulus_len()];
-    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut bytes)
-        .map_err(|_| SignError)?;
+    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut bytes).map_err(|_| SignError)?;
     Ok(STANDARD.encode(bytes))
 }
 

@@ -48,9 +48,7 @@ impl Key {
     pub(crate) fn sign(&self, message: &[u8]) -> String {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         let random = SystemRandom::new();
-        self.pair
-            .sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
-            .unwrap();
+        self.pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
         STANDARD.encode(signature)
     }
 
@@ -74,15 +72,9 @@ impl Key {
 
 fn pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
-    let lines: Vec<&str> = text
-        .as_bytes()
-        .chunks(64)
-        .map(|line| std::str::from_utf8(line).unwrap())
-        .collect();
-    format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        lines.join("\n")
-    )
+    let lines: Vec<&str> =
+        text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
 pub(crate) fn merchant() -> Merchant {

@@ -17,67 +17,31 @@ pub struct Transaction {
     /// Where the order stands.
     pub trade_state: TradeState,
     /// Free text for people.
-    #[serde(
-        default,
-        deserialize_with = "text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub trade_state_desc: Option<String>,
     /// The app the order was made for.
-    #[serde(
-        default,
-        deserialize_with = "text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub appid: Option<String>,
     /// The merchant.
-    #[serde(
-        default,
-        deserialize_with = "text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub mchid: Option<String>,
     /// The merchant's number.
-    #[serde(
-        default,
-        deserialize_with = "text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub out_trade_no: Option<String>,
     /// WeChat's number; absent while unpaid.
-    #[serde(
-        default,
-        deserialize_with = "text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub transaction_id: Option<String>,
     /// `JSAPI` (mini-programs too), `NATIVE`, `APP`, `MWEB`, …
-    #[serde(
-        default,
-        deserialize_with = "text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub trade_type: Option<String>,
     /// For instance `CMB_DEBIT`; `OTHERS` for the wallet's balance.
-    #[serde(
-        default,
-        deserialize_with = "text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub bank_type: Option<String>,
     /// As sent with the order.
-    #[serde(
-        default,
-        deserialize_with = "text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub attach: Option<String>,
     /// RFC 3339; [`paid_at`](Self::paid_at) reads it.
-    #[serde(
-        default,
-        deserialize_with = "text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub success_time: Option<String>,
     /// Who paid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -121,18 +85,10 @@ pub struct Amount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payer_total: Option<i64>,
     /// `CNY`.
-    #[serde(
-        default,
-        deserialize_with = "text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
     /// `CNY`.
-    #[serde(
-        default,
-        deserialize_with = "text",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "text", skip_serializing_if = "Option::is_none")]
     pub payer_currency: Option<String>,
 }
 

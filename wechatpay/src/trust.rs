@@ -85,10 +85,7 @@ impl TrustedKeys {
             return Err(KeyError::PublicKeyId);
         }
         let key = parse_key(&pem::decode(pem, "PUBLIC KEY")?)?;
-        let keys = Keys {
-            public_key: Some((id.to_owned(), key)),
-            ..Keys::default()
-        };
+        let keys = Keys { public_key: Some((id.to_owned(), key)), ..Keys::default() };
         Ok(Self(Arc::new(RwLock::new(keys))))
     }
 
@@ -98,9 +95,7 @@ impl TrustedKeys {
     /// [`KeyError`] when the PEM is not an X.509 certificate with an RSA key.
     pub fn add_certificate(&self, pem: &str) -> Result<String, KeyError> {
         let (serial, certificate) = parse_certificate(pem)?;
-        self.write()
-            .certificates
-            .insert(serial.clone(), certificate);
+        self.write().certificates.insert(serial.clone(), certificate);
         Ok(serial)
     }
 
@@ -112,10 +107,8 @@ impl TrustedKeys {
         &self,
         pems: impl IntoIterator<Item = P>,
     ) -> Result<(), KeyError> {
-        let certificates = pems
-            .into_iter()
-            .map(|pem| parse_certificate(pem.as_ref()))
-            .collect::<Result<_, _>>()?;
+        let certificates =
+            pems.into_iter().map(|pem| parse_certificate(pem.as_ref())).collect::<Result<_, _>>()?;
         self.write().certificates = certificates;
         Ok(())
     }
@@ -159,12 +152,7 @@ impl TrustedKeys {
     /// # Errors
     /// [`VerifyError`] with the first check that failed. `UnknownSerial` in certificate mode may
     /// mean that WeChat has a new certificate; an expired certificate is unknown too.
-    pub fn verify(
-        &self,
-        headers: &SignatureHeaders,
-        body: &[u8],
-        now: i64,
-    ) -> Result<(), VerifyError> {
+    pub fn verify(&self, headers: &SignatureHeaders, body: &[u8], now: i64) -> Result<(), VerifyError> {
         let skew_seconds = now.saturating_sub(headers.timestamp);
         if skew_seconds.unsigned_abs() > FRESHNESS_WINDOW_SECONDS {
             return Err(VerifyError::Stale { skew_seconds });
@@ -173,11 +161,8 @@ impl TrustedKeys {
         if headers.signature.starts_with(PROBE) {
             return Err(VerifyError::Probe);
         }
-        let signature = STANDARD
-            .decode(&headers.signature)
-            .map_err(|_| VerifyError::BadSignature)?;
-        key.verify_sig(&headers.message(body), &signature)
-            .map_err(|_| VerifyError::BadSignature)
+        let signature = STANDARD.decode(&headers.signature).map_err(|_| VerifyError::BadSignature)?;
+        key.verify_sig(&headers.message(body), &signature).map_err(|_| VerifyError::BadSignature)
     }
 
     fn key(&self, serial: &str, now: i64) -> Result<ParsedPublicKey, VerifyError> {
@@ -191,9 +176,7 @@ impl TrustedKeys {
                 .filter(|certificate| now <= certificate.not_after)
                 .map(|certificate| &certificate.key),
         };
-        found
-            .cloned()
-            .ok_or_else(|| VerifyError::UnknownSerial(serial.to_owned()))
+        found.cloned().ok_or_else(|| VerifyError::UnknownSerial(serial.to_owned()))
     }
 
     // A panic elsewhere leaves the set whole, because it is only ever replaced as a whole.
@@ -287,18 +270,14 @@ fn single<'a>(map: &'a HeaderMap, name: &'static str) -> Result<Option<&'a str>,
     let mut values = map.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => value
-            .to_str()
-            .map(Some)
-            .map_err(|_| VerifyError::Malformed(name)),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| VerifyError::Malformed(name)),
         (Some(_), Some(_)) => Err(VerifyError::Duplicate(name)),
     }
 }
 
 /// Digits only, and as they will be printed into the message: no sign and no leading zero.
 fn seconds(text: &str) -> Option<i64> {
-    let canonical =
-        text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let canonical = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     text.parse().ok().filter(|_| canonical)
 }
 

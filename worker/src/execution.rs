@@ -84,7 +84,8 @@ impl Engine {
         let started = Instant::now();
         let known = Kind::from_name(&run.kind);
         let name = known.map_or("unknown", Kind::name);
-        let span = tracing::info_span!("job", job.kind = name, job.subject = run.subject, job.run = run.number);
+        let span =
+            tracing::info_span!("job", job.kind = name, job.subject = run.subject, job.run = run.number);
         let outcome = match known {
             _ if run.is_poisonous() => self.bury(&run).await,
             // A newer process asked for it, and a newer process will do it.
@@ -108,9 +109,8 @@ impl Engine {
         let run = std::sync::Arc::new(run);
         let (context, inner) = (self.context.clone(), run.clone());
         // A task of its own: a panic in it is an answer here, and it can be ended.
-        let mut task = tokio::spawn(
-            async move { registry::dispatch(kind, &context, &inner).await }.in_current_span(),
-        );
+        let mut task =
+            tokio::spawn(async move { registry::dispatch(kind, &context, &inner).await }.in_current_span());
         let ended: Result<Result<Finished, Failure>, JoinError> =
             match tokio::time::timeout(RUN_LIMIT, &mut task).await {
                 Ok(ended) => ended,
@@ -160,11 +160,8 @@ impl Engine {
 
     async fn retry(&self, run: &Run, why: &str) -> Outcome {
         let wait = backoff::jittered(backoff::wait(run.failures + 1), (self.context.chance)());
-        let ended = self
-            .context
-            .db
-            .write(async |txn| run.failed(txn, why, txn.now().await? + wait).await)
-            .await;
+        let ended =
+            self.context.db.write(async |txn| run.failed(txn, why, txn.now().await? + wait).await).await;
         self.end(ended, Outcome::Retried)
     }
 

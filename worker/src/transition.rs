@@ -154,7 +154,12 @@ pub async fn apply(txn: &Txn, pair: &Pair, fact: &Fact, learnt_from: Source) -> 
 
 /// Writes down that WeChat Pay said something about a payment that contradicts what we know.
 /// Nothing moves. The same contradiction is written once.
-pub async fn report_mismatch(txn: &Txn, pair: &Pair, mismatch: Mismatch, learnt_from: Source) -> Result<(), DbErr> {
+pub async fn report_mismatch(
+    txn: &Txn,
+    pair: &Pair,
+    mismatch: Mismatch,
+    learnt_from: Source,
+) -> Result<(), DbErr> {
     let detail = json!({ "mismatch": mismatch.to_string() });
     let known = order_event::Entity::find()
         .filter(order_event::Column::OrderId.eq(pair.order.id.clone()))

@@ -44,7 +44,8 @@ pub(crate) trait Transport: Send + Sync + 'static {
     fn offer(&self, nudge: Nudge) -> BoxFuture<'_, bool>;
 
     /// Runs one apalis worker on it until the worker is stopped or dies.
-    fn work(&self, worker: WorkerContext, engine: Arc<Engine>) -> BoxFuture<'static, Result<(), WorkerError>>;
+    fn work(&self, worker: WorkerContext, engine: Arc<Engine>)
+    -> BoxFuture<'static, Result<(), WorkerError>>;
 }
 
 /// A channel inside this process. What waits in it survives the death of an apalis worker.
@@ -81,16 +82,19 @@ impl Transport for Memory {
         std::future::ready(self.sender.try_send(nudge).is_ok()).boxed()
     }
 
-    fn work(&self, worker: WorkerContext, engine: Arc<Engine>) -> BoxFuture<'static, Result<(), WorkerError>> {
+    fn work(
+        &self,
+        worker: WorkerContext,
+        engine: Arc<Engine>,
+    ) -> BoxFuture<'static, Result<(), WorkerError>> {
         run_worker(worker, self.storage(), engine)
     }
 }
 
 type Handler = fn(Nudge, Data<Arc<Engine>>) -> BoxFuture<'static, Result<(), BoxDynError>>;
 
-type Inner = ConcurrencyLimit<
-    AddExtension<LifecycleService<TaskFn<Handler, Nudge, Data<Arc<Engine>>>>, Arc<Engine>>,
->;
+type Inner =
+    ConcurrencyLimit<AddExtension<LifecycleService<TaskFn<Handler, Nudge, Data<Arc<Engine>>>>, Arc<Engine>>>;
 
 /// Builds and runs an apalis worker over any backend.
 ///

@@ -72,7 +72,12 @@ async fn keep_working(engine: Arc<Engine>, queue: Arc<dyn Transport>, stop: Canc
         if born.elapsed() >= HEALTHY_AFTER {
             pause = PAUSE_MIN;
         }
-        tracing::warn!(lane = engine.lane().name(), ?ended, ?pause, "an apalis worker ended; a new one follows");
+        tracing::warn!(
+            lane = engine.lane().name(),
+            ?ended,
+            ?pause,
+            "an apalis worker ended; a new one follows"
+        );
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = stop.cancelled() => {}

@@ -54,11 +54,7 @@ fn an_unpaid_order_closes_itself_after_seven_days_and_no_other_does() {
     let on_time = T0 + 7 * DAY;
     for (state, now, after) in [
         (State::NotPay, on_time - 1, State::NotPay),
-        (
-            State::NotPay,
-            on_time + HOUR,
-            State::Closed { closed_at: on_time },
-        ),
+        (State::NotPay, on_time + HOUR, State::Closed { closed_at: on_time }),
         (paid(), on_time + HOUR, paid()),
         (closed(), on_time + HOUR, closed()),
     ] {
@@ -75,40 +71,12 @@ fn the_same_number_again() {
     let late = T0 + CODE_LIFE_MS;
     for (first, state, endpoint, body, now, answer) in [
         (Jsapi, State::NotPay, Jsapi, &same, T0, Ok(Again::Current)),
-        (
-            Jsapi,
-            State::NotPay,
-            Jsapi,
-            &same,
-            late - 1,
-            Ok(Again::Current),
-        ),
+        (Jsapi, State::NotPay, Jsapi, &same, late - 1, Ok(Again::Current)),
         (Jsapi, State::NotPay, Jsapi, &same, late, Ok(Again::Fresh)),
         (Native, State::NotPay, Native, &same, T0, Ok(Again::Fresh)),
-        (
-            Jsapi,
-            State::NotPay,
-            Native,
-            &same,
-            T0,
-            Err(NotAgain::Differs),
-        ),
-        (
-            Jsapi,
-            State::NotPay,
-            Jsapi,
-            &other,
-            T0,
-            Err(NotAgain::Differs),
-        ),
-        (
-            Jsapi,
-            State::NotPay,
-            Jsapi,
-            &same,
-            T0 + 7 * DAY + 1,
-            Err(NotAgain::Expired),
-        ),
+        (Jsapi, State::NotPay, Native, &same, T0, Err(NotAgain::Differs)),
+        (Jsapi, State::NotPay, Jsapi, &other, T0, Err(NotAgain::Differs)),
+        (Jsapi, State::NotPay, Jsapi, &same, T0 + 7 * DAY + 1, Err(NotAgain::Expired)),
         (Jsapi, paid(), Jsapi, &same, T0, Err(NotAgain::Paid)),
         (Jsapi, paid(), Native, &other, T0, Err(NotAgain::Paid)),
         (Jsapi, closed(), Jsapi, &same, T0, Err(NotAgain::Closed)),
@@ -131,18 +99,8 @@ fn who_may_pay_and_until_when() {
         (&open, None, T0 + CODE_LIFE_MS, Err(Unpayable::CodeExpired)),
         (&short, None, T0 + MINUTE, Ok(())),
         (&short, None, T0 + MINUTE + 1, Err(Unpayable::Expired)),
-        (
-            &order(Endpoint::Jsapi, paid()),
-            None,
-            T0,
-            Err(Unpayable::Paid),
-        ),
-        (
-            &order(Endpoint::Jsapi, closed()),
-            None,
-            T0,
-            Err(Unpayable::Closed),
-        ),
+        (&order(Endpoint::Jsapi, paid()), None, T0, Err(Unpayable::Paid)),
+        (&order(Endpoint::Jsapi, closed()), None, T0, Err(Unpayable::Closed)),
     ] {
         assert_eq!(one.payable(openid, now), answer);
     }

@@ -16,11 +16,7 @@ fn notary(mode: TrustMode) -> Notary {
 
 fn verifies(notary: &Notary, headers: &HeaderMap, body: &[u8]) -> bool {
     let text = |name| headers[name].to_str().unwrap();
-    let head = format!(
-        "{}\n{}\n",
-        text("wechatpay-timestamp"),
-        text("wechatpay-nonce")
-    );
+    let head = format!("{}\n{}\n", text("wechatpay-timestamp"), text("wechatpay-nonce"));
     let key = match notary.keys.mode {
         TrustMode::PublicKey => &notary.keys.wechat_key,
         TrustMode::Certificate => &notary.keys.platform_key,
@@ -30,9 +26,7 @@ fn verifies(notary: &Notary, headers: &HeaderMap, body: &[u8]) -> bool {
         .and_then(|bytes| RsaSignature::try_from(bytes.as_slice()).ok())
         .is_some_and(|signature| {
             let message = [head.as_bytes(), body, b"\n"].concat();
-            VerifyingKey::<Sha256>::new(key.to_public_key())
-                .verify(&message, &signature)
-                .is_ok()
+            VerifyingKey::<Sha256>::new(key.to_public_key()).verify(&message, &signature).is_ok()
         })
 }
 
@@ -82,9 +76,7 @@ fn only_the_merchants_own_signature_is_taken() {
 #[test]
 fn a_corpus_is_complete_and_each_of_it_can_be_opened() {
     let notary = notary(TrustMode::PublicKey);
-    let corpus = notary
-        .corpus(5, |i| notary.paid_transaction(&format!("ORDER-{i}"), 100))
-        .unwrap();
+    let corpus = notary.corpus(5, |i| notary.paid_transaction(&format!("ORDER-{i}"), 100)).unwrap();
     assert_eq!(corpus.len(), 5);
     for (i, made) in corpus.iter().enumerate() {
         assert!(verifies(&notary, &made.headers, &made.body));

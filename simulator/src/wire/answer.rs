@@ -31,14 +31,7 @@ impl Refusal {
         message: impl Into<String>,
         number: u64,
     ) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-            detail: None,
-            number,
-            has_request_id: true,
-        }
+        Self { status, code, message: message.into(), detail: None, number, has_request_id: true }
     }
 
     pub(crate) fn param(message: impl Into<String>) -> Self {
@@ -63,10 +56,7 @@ impl Refusal {
     }
 
     pub(crate) fn in_query(self, name: &str) -> Self {
-        Self {
-            detail: Some(fields::detail(name, None, &self.message, "query")),
-            ..self
-        }
+        Self { detail: Some(fields::detail(name, None, &self.message, "query")), ..self }
     }
 
     pub(crate) fn numbered(self, number: u64) -> Self {
@@ -74,12 +64,7 @@ impl Refusal {
     }
 
     pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "INVALID_REQUEST",
-            message,
-            268_435_461,
-        )
+        Self::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message, 268_435_461)
     }
 
     pub(crate) fn sign_error(message: impl Into<String>) -> Self {
@@ -87,22 +72,12 @@ impl Refusal {
     }
 
     pub(crate) fn order_not_exist() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "ORDER_NOT_EXIST",
-            "订单不存在",
-            268_512_771,
-        )
+        Self::new(StatusCode::NOT_FOUND, "ORDER_NOT_EXIST", "订单不存在", 268_512_771)
     }
 
     pub(crate) fn system_error() -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
-        Self::new(
-            status,
-            "SYSTEM_ERROR",
-            "系统异常，请用相同参数重新调用",
-            268_435_456,
-        )
+        Self::new(status, "SYSTEM_ERROR", "系统异常，请用相同参数重新调用", 268_435_456)
     }
 
     pub(crate) fn too_frequent() -> Self {
@@ -111,12 +86,7 @@ impl Refusal {
     }
 
     pub(crate) fn unavailable(status: StatusCode) -> Self {
-        Self::new(
-            status,
-            "SERVICE_UNAVAILABLE",
-            "服务不可用，请稍后重试",
-            268_435_456,
-        )
+        Self::new(status, "SERVICE_UNAVAILABLE", "服务不可用，请稍后重试", 268_435_456)
     }
 }
 
@@ -153,8 +123,6 @@ pub(crate) fn html() -> Response {
     let page = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>";
     let mut response = Response::new(Body::from(page));
     *response.status_mut() = StatusCode::BAD_GATEWAY;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
     response
 }

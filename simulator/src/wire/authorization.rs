@@ -26,13 +26,7 @@ impl<'a> Authorization<'a> {
         if scheme != SCHEME {
             return Err(Malformed::Scheme);
         }
-        let [
-            mut mchid,
-            mut nonce,
-            mut signature,
-            mut timestamp,
-            mut serial,
-        ] = [None; 5];
+        let [mut mchid, mut nonce, mut signature, mut timestamp, mut serial] = [None; 5];
         for pair in pairs.split(',') {
             let (key, value) = pair.split_once('=').ok_or(Malformed::Pairs)?;
             let value = value
@@ -59,20 +53,14 @@ impl<'a> Authorization<'a> {
             timestamp: timestamp.ok_or(Malformed::Pairs)?,
             serial: serial.ok_or(Malformed::Pairs)?,
         };
-        let is_a_time = read.timestamp.len() <= 12
-            && read.timestamp.bytes().all(|digit| digit.is_ascii_digit());
-        if is_a_time {
-            Ok(read)
-        } else {
-            Err(Malformed::Pairs)
-        }
+        let is_a_time =
+            read.timestamp.len() <= 12 && read.timestamp.bytes().all(|digit| digit.is_ascii_digit());
+        if is_a_time { Ok(read) } else { Err(Malformed::Pairs) }
     }
 
     /// Is the timestamp within five minutes of now, either way?
     pub(crate) fn is_fresh(&self, now_ms: i64) -> bool {
-        self.timestamp
-            .parse::<i64>()
-            .is_ok_and(|at| at.abs_diff(now_ms.div_euclid(1000)) <= WINDOW_S)
+        self.timestamp.parse::<i64>().is_ok_and(|at| at.abs_diff(now_ms.div_euclid(1000)) <= WINDOW_S)
     }
 
     /// The five lines the merchant signed; `target` and `body` are the bytes on the wire.

@@ -35,19 +35,11 @@ enum Shape {
 }
 
 const fn must(name: &'static str, kind: Kind) -> Field {
-    Field {
-        name,
-        required: true,
-        kind,
-    }
+    Field { name, required: true, kind }
 }
 
 const fn may(name: &'static str, kind: Kind) -> Field {
-    Field {
-        name,
-        required: false,
-        kind,
-    }
+    Field { name, required: false, kind }
 }
 
 pub(crate) const OUT_TRADE_NO: Field = must("out_trade_no", Kind::Text(6, 32, Shape::Number));
@@ -63,32 +55,22 @@ pub(crate) const NATIVE: &[Field] = &[
     may("attach", Kind::Text(0, 128, Shape::Any)),
     must("notify_url", Kind::Text(1, 255, Shape::Url)),
     may("goods_tag", Kind::Text(0, 32, Shape::Any)),
-    may(
-        "limit_pay",
-        Kind::Words(&["no_balance", "no_credit", "no_debit", "balance_only"]),
-    ),
+    may("limit_pay", Kind::Words(&["no_balance", "no_credit", "no_debit", "balance_only"])),
     may("support_fapiao", Kind::Bool),
     must("amount", Kind::Object(AMOUNT)),
     may("detail", Kind::CompactObject(DETAIL, 6144)),
     may("scene_info", Kind::Object(SCENE)),
-    may(
-        "settle_info",
-        Kind::Object(&[may("profit_sharing", Kind::Bool)]),
-    ),
+    may("settle_info", Kind::Object(&[may("profit_sharing", Kind::Bool)])),
 ];
 
 /// JSAPI knows what Native knows, and who pays.
-pub(crate) const JSAPI_ALSO: &[Field] = &[must(
-    "payer",
-    Kind::Object(&[must("openid", Kind::Text(1, 128, Shape::Any))]),
-)];
+pub(crate) const JSAPI_ALSO: &[Field] =
+    &[must("payer", Kind::Object(&[must("openid", Kind::Text(1, 128, Shape::Any))]))];
 
 pub(crate) const CLOSE: &[Field] = &[MCHID];
 
-const AMOUNT: &[Field] = &[
-    must("total", Kind::Whole(1)),
-    may("currency", Kind::Text(1, 16, Shape::Currency)),
-];
+const AMOUNT: &[Field] =
+    &[must("total", Kind::Whole(1)), may("currency", Kind::Text(1, 16, Shape::Currency))];
 
 const DETAIL: &[Field] = &[
     may("cost_price", Kind::Whole(0)),
@@ -150,10 +132,7 @@ fn check_object(at: &str, object: &Map<String, Value>, tables: &[&[Field]]) -> R
             None => {}
         }
     }
-    match object
-        .iter()
-        .find(|(name, _)| fields().all(|field| field.name != *name))
-    {
+    match object.iter().find(|(name, _)| fields().all(|field| field.name != *name)) {
         None => Ok(()),
         Some((name, value)) => {
             let pointer = format!("{at}/{name}");
@@ -201,9 +180,7 @@ fn check_value(at: &str, kind: &Kind, value: &Value) -> Result<(), Refusal> {
             None => refuse("类型错误，应为对象"),
         },
         Kind::CompactObject(fields, most) => match value.as_object() {
-            Some(_) if value.to_string().len() > *most => {
-                refuse(&format!("字节数大于最大值 {most}"))
-            }
+            Some(_) if value.to_string().len() > *most => refuse(&format!("字节数大于最大值 {most}")),
             Some(object) => check_object(at, object, &[fields]),
             None => refuse("类型错误，应为对象"),
         },
@@ -238,12 +215,8 @@ impl Shape {
                 let known = |c: char| c.is_ascii_alphanumeric() || "_-|*".contains(c);
                 (!text.chars().all(known)).then_some("只能是数字、大小写字母_-|*")
             }
-            Self::Url => {
-                (!is_notify_url(text)).then_some("通知地址不是合法的绝对URL，且不能携带参数")
-            }
-            Self::Moment => parse_rfc3339(text)
-                .is_none()
-                .then_some("时间不符合rfc3339格式"),
+            Self::Url => (!is_notify_url(text)).then_some("通知地址不是合法的绝对URL，且不能携带参数"),
+            Self::Moment => parse_rfc3339(text).is_none().then_some("时间不符合rfc3339格式"),
             Self::Currency => (text != "CNY").then_some("币种只支持CNY"),
         }
     }
@@ -252,9 +225,7 @@ impl Shape {
 /// Absolute, with a path and without a query. Plain http and loopback are allowed here, and only
 /// here: the real one wants https and a public name.
 fn is_notify_url(text: &str) -> bool {
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"));
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let Some((authority, _)) = rest.and_then(|rest| rest.split_once('/')) else {
         return false;
     };

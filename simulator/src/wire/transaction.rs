@@ -37,11 +37,7 @@ fn add_payment(said: &mut Value, order: &Order, paid: &Paid) {
         "currency": "CNY",
         "payer_currency": "CNY",
     });
-    let device_id = order
-        .terms
-        .scene_info
-        .as_ref()
-        .and_then(|scene| scene.device_id.as_ref());
+    let device_id = order.terms.scene_info.as_ref().and_then(|scene| scene.device_id.as_ref());
     if let Some(device_id) = device_id {
         said["scene_info"] = json!({"device_id": device_id});
     }

@@ -22,10 +22,7 @@ use simulator::{Credentials, MerchantCredentials, Options, Simulator, TrustMode}
 pub static CREDENTIALS: LazyLock<Credentials> = LazyLock::new(|| Credentials::generate().unwrap());
 
 pub fn options() -> Options {
-    Options {
-        credentials: Some(CREDENTIALS.clone()),
-        ..Options::default()
-    }
+    Options { credentials: Some(CREDENTIALS.clone()), ..Options::default() }
 }
 
 pub async fn start() -> (Simulator, Client) {
@@ -90,11 +87,7 @@ impl Client {
                 None => TrustMode::PublicKey,
             },
             merchant,
-            http: reqwest::Client::builder()
-                .no_proxy()
-                .user_agent("test")
-                .build()
-                .unwrap(),
+            http: reqwest::Client::builder().no_proxy().user_agent("test").build().unwrap(),
             key: SigningKey::new(key),
         }
     }
@@ -110,12 +103,7 @@ impl Client {
 
     /// The header over these bytes.
     pub fn authorization(&self, said: &Said, method: &str, target: &str, body: &str) -> String {
-        let Said {
-            mchid,
-            serial,
-            timestamp,
-            nonce,
-        } = said;
+        let Said { mchid, serial, timestamp, nonce } = said;
         let message = format!("{method}\n{target}\n{timestamp}\n{nonce}\n{body}\n");
         let signature = STANDARD.encode(self.key.sign(message.as_bytes()).to_bytes());
         format!(
@@ -139,12 +127,7 @@ impl Client {
     }
 
     /// A signed call whose connection may break.
-    pub async fn try_call(
-        &self,
-        method: &str,
-        target: &str,
-        body: &str,
-    ) -> reqwest::Result<Answer> {
+    pub async fn try_call(&self, method: &str, target: &str, body: &str) -> reqwest::Result<Answer> {
         let authorization = self.authorization(&self.said(), method, target, body);
         let request = self
             .request(method, target)
@@ -159,10 +142,7 @@ impl Client {
         let answer = self.try_call(method, target, body).await.unwrap();
         if answer.status < 300 {
             self.check_signature(&answer.headers, &answer.body).unwrap();
-            assert_eq!(
-                answer.headers["content-type"],
-                "application/json; charset=utf-8"
-            );
+            assert_eq!(answer.headers["content-type"], "application/json; charset=utf-8");
             assert!(answer.headers.contains_key("request-id"));
         } else {
             assert!(!answer.is_signed());
@@ -171,17 +151,11 @@ impl Client {
     }
 
     pub async fn create(&self, endpoint: &str, order: &Value) -> Answer {
-        self.call(
-            "POST",
-            &format!("/v3/pay/transactions/{endpoint}"),
-            &order.to_string(),
-        )
-        .await
+        self.call("POST", &format!("/v3/pay/transactions/{endpoint}"), &order.to_string()).await
     }
 
     pub async fn try_create(&self, order: &Value) -> reqwest::Result<Answer> {
-        self.try_call("POST", "/v3/pay/transactions/native", &order.to_string())
-            .await
+        self.try_call("POST", "/v3/pay/transactions/native", &order.to_string()).await
     }
 
     pub async fn query(&self, number: &str) -> Answer {
@@ -200,10 +174,7 @@ impl Client {
     }
 
     pub async fn state(&self, number: &str) -> String {
-        self.query(number).await.json()["trade_state"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        self.query(number).await.json()["trade_state"].as_str().unwrap_or_default().to_owned()
     }
 
     pub fn native_order(&self, number: &str, notify_url: &str) -> Value {
@@ -225,30 +196,21 @@ impl Client {
 
     /// A control under `/_sim`.
     pub async fn control(&self, method: &str, target: &str, body: &str) -> Answer {
-        let request = self
-            .request(method, &format!("/_sim{target}"))
-            .body(body.to_owned());
+        let request = self.request(method, &format!("/_sim{target}")).body(body.to_owned());
         self.send(request).await.unwrap()
     }
 
     /// Who signed this, if anyone did.
     pub fn check_signature(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
-        let text = |name: &str| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .ok_or(format!("no {name}"))
-        };
+        let text =
+            |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(format!("no {name}"));
         let (serial, key) = match self.mode {
             TrustMode::PublicKey => (
                 self.merchant.public_key_id.as_str(),
                 RsaPublicKey::from_public_key_pem(&self.merchant.public_key).unwrap(),
             ),
             TrustMode::Certificate => (
-                self.merchant
-                    .platform_certificate_serial
-                    .as_deref()
-                    .unwrap(),
+                self.merchant.platform_certificate_serial.as_deref().unwrap(),
                 certified_key(self.merchant.platform_certificate.as_deref().unwrap()),
             ),
         };
@@ -259,22 +221,10 @@ impl Client {
             return Err("another type".into());
         }
         let (timestamp, nonce) = (text("wechatpay-timestamp")?, text("wechatpay-nonce")?);
-        let message = [
-            timestamp.as_bytes(),
-            b"\n",
-            nonce.as_bytes(),
-            b"\n",
-            body,
-            b"\n",
-        ]
-        .concat();
-        let signature = STANDARD
-            .decode(text("wechatpay-signature")?)
-            .map_err(|error| error.to_string())?;
+        let message = [timestamp.as_bytes(), b"\n", nonce.as_bytes(), b"\n", body, b"\n"].concat();
+        let signature = STANDARD.decode(text("wechatpay-signature")?).map_err(|error| error.to_string())?;
         let signature = Signature::try_from(signature.as_slice()).map_err(|e| e.to_string())?;
-        VerifyingKey::<Sha256>::new(key)
-            .verify(&message, &signature)
-            .map_err(|error| error.to_string())
+        VerifyingKey::<Sha256>::new(key).verify(&message, &signature).map_err(|error| error.to_string())
     }
 
     /// Opens what was sealed with the APIv3 key.

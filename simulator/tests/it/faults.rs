@@ -10,9 +10,7 @@ use crate::{
 const NOWHERE: &str = "http://127.0.0.1:9/notify";
 
 fn once(simulator: &Simulator, kind: FaultKind, on: Target) {
-    simulator
-        .add_fault(Fault::new(kind).on(on).times(1))
-        .unwrap();
+    simulator.add_fault(Fault::new(kind).on(on).times(1)).unwrap();
 }
 
 #[tokio::test]
@@ -49,17 +47,9 @@ async fn answers_that_cannot_be_trusted_follow_a_real_effect() {
     for kind in [FaultKind::WrongSignature, FaultKind::ProbeSignature] {
         let (simulator, client) = start().await;
         once(&simulator, kind, Target::Create);
-        let answer = client
-            .try_create(&client.native_order("ORDER-1", NOWHERE))
-            .await
-            .unwrap();
+        let answer = client.try_create(&client.native_order("ORDER-1", NOWHERE)).await.unwrap();
         assert_eq!(answer.status, 200);
-        assert!(
-            client
-                .check_signature(&answer.headers, &answer.body)
-                .is_err(),
-            "{kind:?}"
-        );
+        assert!(client.check_signature(&answer.headers, &answer.body).is_err(), "{kind:?}");
         let signature = answer.headers["wechatpay-signature"].to_str().unwrap();
         let is_probe = signature.starts_with("WECHATPAY/SIGNTEST/");
         assert_eq!(is_probe, kind == FaultKind::ProbeSignature);
@@ -71,9 +61,7 @@ async fn answers_that_cannot_be_trusted_follow_a_real_effect() {
 async fn an_empty_answer_is_signed_and_the_effect_is_there() {
     let (simulator, client) = start().await;
     once(&simulator, FaultKind::Empty, Target::Create);
-    let answer = client
-        .create("native", &client.native_order("ORDER-1", NOWHERE))
-        .await;
+    let answer = client.create("native", &client.native_order("ORDER-1", NOWHERE)).await;
     assert_eq!((answer.status, answer.body.len()), (200, 0));
     assert_eq!(client.state("ORDER-1").await, "NOTPAY");
 }
@@ -95,12 +83,7 @@ async fn down_means_every_connection_is_dropped_but_the_controls_stay() {
     let (simulator, client) = start().await;
     let id = simulator.add_fault(Fault::new(FaultKind::Down)).unwrap();
     for _ in 0..3 {
-        assert!(
-            client
-                .try_call("GET", "/v3/certificates", "")
-                .await
-                .is_err()
-        );
+        assert!(client.try_call("GET", "/v3/certificates", "").await.is_err());
     }
     assert_eq!(client.control("GET", "/ledger", "").await.status, 200);
     assert!(simulator.remove_fault(id));
@@ -110,14 +93,9 @@ async fn down_means_every_connection_is_dropped_but_the_controls_stay() {
 #[tokio::test]
 async fn slow_answers_wait_after_or_before_the_effect() {
     let (simulator, client) = start().await;
-    for (kind, number, found) in [
-        (FaultKind::Slow, "ORDER-1", 200),
-        (FaultKind::SlowBefore, "ORDER-2", 404),
-    ] {
-        let fault = Fault::new(kind)
-            .on(Target::Create)
-            .times(1)
-            .delay_ms(60_000);
+    for (kind, number, found) in [(FaultKind::Slow, "ORDER-1", 200), (FaultKind::SlowBefore, "ORDER-2", 404)]
+    {
+        let fault = Fault::new(kind).on(Target::Create).times(1).delay_ms(60_000);
         simulator.add_fault(fault).unwrap();
         let order = client.native_order(number, NOWHERE);
         let mut waiting = Box::pin(client.try_create(&order));
@@ -153,27 +131,16 @@ async fn a_short_delay_ends_in_an_answer() {
     let fault = Fault::new(FaultKind::SlowBefore).times(1).delay_ms(30);
     simulator.add_fault(fault).unwrap();
     let started = Instant::now();
-    assert_eq!(
-        client
-            .create("native", &client.native_order("ORDER-1", NOWHERE))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(client.create("native", &client.native_order("ORDER-1", NOWHERE)).await.status, 200);
     assert!(started.elapsed() >= Duration::from_millis(30));
 }
 
 #[tokio::test]
 async fn an_order_that_exists_is_denied_once() {
     let (simulator, client) = start().await;
-    client
-        .create("native", &client.native_order("ORDER-1", NOWHERE))
-        .await;
+    client.create("native", &client.native_order("ORDER-1", NOWHERE)).await;
     once(&simulator, FaultKind::NotFound, Target::Query);
-    assert_eq!(
-        client.query("ORDER-1").await.outcome(),
-        (404, "ORDER_NOT_EXIST".into())
-    );
+    assert_eq!(client.query("ORDER-1").await.outcome(), (404, "ORDER_NOT_EXIST".into()));
     assert_eq!(client.query("ORDER-1").await.status, 200);
 }
 
@@ -188,10 +155,7 @@ async fn the_payer_is_faster_than_the_answer() {
     let posts = merchant.take_all();
     assert_eq!(posts.len(), 1);
     assert!(posts[0].transaction(&client).is_ok());
-    assert_eq!(
-        simulator.payment("ORDER-1").await.unwrap().notifications[0].state,
-        "taken"
-    );
+    assert_eq!(simulator.payment("ORDER-1").await.unwrap().notifications[0].state, "taken");
 }
 
 /// Pays one order under one fault and returns what was posted until nothing more was due.
@@ -199,12 +163,7 @@ async fn paid_under(fault: Fault) -> (Simulator, Client, Merchant, Vec<Posted>) 
     let (simulator, client) = start().await;
     let mut merchant = Merchant::open().await;
     simulator.add_fault(fault).unwrap();
-    client
-        .create(
-            "native",
-            &client.native_order("ORDER-1", &merchant.notify_url),
-        )
-        .await;
+    client.create("native", &client.native_order("ORDER-1", &merchant.notify_url)).await;
     simulator.pay("ORDER-1", Pay::default()).await.unwrap();
     simulator.notifications_settled().await.unwrap();
     let posts = merchant.take_all();
@@ -215,10 +174,7 @@ async fn paid_under(fault: Fault) -> (Simulator, Client, Merchant, Vec<Posted>) 
 async fn silence_is_for_good() {
     let (simulator, client, mut merchant, posts) = paid_under(Fault::new(FaultKind::Silent)).await;
     assert!(posts.is_empty());
-    simulator
-        .advance_clock(Duration::from_secs(100_000))
-        .await
-        .unwrap();
+    simulator.advance_clock(Duration::from_secs(100_000)).await.unwrap();
     simulator.notifications_settled().await.unwrap();
     assert!(merchant.take_all().is_empty());
     let payment = simulator.payment("ORDER-1").await.unwrap();
@@ -232,21 +188,14 @@ async fn a_duplicate_comes_on_two_connections() {
     assert_eq!(posts.len(), 2);
     assert_ne!(posts[0].from, posts[1].from);
     assert_eq!(posts[0].envelope()["id"], posts[1].envelope()["id"]);
-    assert!(
-        posts
-            .iter()
-            .all(|posted| posted.transaction(&client).is_ok())
-    );
+    assert!(posts.iter().all(|posted| posted.transaction(&client).is_ok()));
 }
 
 #[tokio::test]
 async fn a_probe_is_followed_by_the_clean_one() {
     let (_simulator, client, _merchant, posts) =
         paid_under(Fault::new(FaultKind::ProbeSignature).on(Target::Notify)).await;
-    let right: Vec<_> = posts
-        .iter()
-        .map(|posted| posted.transaction(&client).is_ok())
-        .collect();
+    let right: Vec<_> = posts.iter().map(|posted| posted.transaction(&client).is_ok()).collect();
     assert_eq!(right, [false, true]);
 }
 
@@ -256,19 +205,11 @@ async fn a_wrong_signature_is_tried_again_when_refused() {
     let mut merchant = Merchant::open().await;
     merchant.answer_with([401]);
     once(&simulator, FaultKind::WrongSignature, Target::Notify);
-    client
-        .create(
-            "native",
-            &client.native_order("ORDER-1", &merchant.notify_url),
-        )
-        .await;
+    client.create("native", &client.native_order("ORDER-1", &merchant.notify_url)).await;
     simulator.pay("ORDER-1", Pay::default()).await.unwrap();
     assert!(merchant.next().await.transaction(&client).is_err());
     simulator.notifications_settled().await.unwrap();
-    simulator
-        .advance_clock(Duration::from_secs(15))
-        .await
-        .unwrap();
+    simulator.advance_clock(Duration::from_secs(15)).await.unwrap();
     assert!(merchant.next().await.transaction(&client).is_ok());
 }
 
@@ -277,10 +218,7 @@ async fn a_delayed_notification_comes_once_in_its_time() {
     let fault = Fault::new(FaultKind::Delay).delay_ms(60_000);
     let (simulator, _client, mut merchant, posts) = paid_under(fault).await;
     assert!(posts.is_empty());
-    simulator
-        .advance_clock(Duration::from_secs(60))
-        .await
-        .unwrap();
+    simulator.advance_clock(Duration::from_secs(60)).await.unwrap();
     merchant.next().await;
 }
 

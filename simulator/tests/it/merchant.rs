@@ -43,19 +43,12 @@ impl Merchant {
     pub async fn open_at(addr: SocketAddr) -> Self {
         let (sender, posts) = mpsc::unbounded_channel();
         let answers = Answers::default();
-        let router = Router::new()
-            .route("/notify", post(take))
-            .with_state((Arc::clone(&answers), sender));
+        let router = Router::new().route("/notify", post(take)).with_state((Arc::clone(&answers), sender));
         let listener = TcpListener::bind(addr).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let server = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
-        Self {
-            notify_url: format!("http://{addr}/notify"),
-            answers,
-            posts,
-            server,
-        }
+        Self { notify_url: format!("http://{addr}/notify"), answers, posts, server }
     }
 
     /// Answers the next posts with these, and 204 after them.
@@ -87,9 +80,7 @@ impl Posted {
     /// The transaction, if signature and seal are right.
     pub fn transaction(&self, client: &Client) -> Result<Value, String> {
         client.check_signature(&self.headers, &self.body)?;
-        let opened = client
-            .open(&self.envelope()["resource"])
-            .ok_or("sealed otherwise")?;
+        let opened = client.open(&self.envelope()["resource"]).ok_or("sealed otherwise")?;
         serde_json::from_slice(&opened).map_err(|error| error.to_string())
     }
 }
@@ -101,10 +92,6 @@ async fn take(
     body: Bytes,
 ) -> StatusCode {
     let status = answers.lock().unwrap().pop_front().unwrap_or(204);
-    let _ = posts.send(Posted {
-        headers,
-        body,
-        from,
-    });
+    let _ = posts.send(Posted { headers, body, from });
     StatusCode::from_u16(status).unwrap()
 }

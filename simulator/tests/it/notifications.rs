@@ -8,14 +8,11 @@ use crate::{
 };
 
 /// The retries of section 8, in seconds.
-const LADDER: [u64; 15] = [
-    15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600,
-];
+const LADDER: [u64; 15] =
+    [15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10800, 10800, 10800, 21600, 21600];
 
 async fn paid_order(simulator: &Simulator, client: &Client, merchant: &Merchant, number: &str) {
-    client
-        .create("native", &client.native_order(number, &merchant.notify_url))
-        .await;
+    client.create("native", &client.native_order(number, &merchant.notify_url)).await;
     simulator.pay(number, Pay::default()).await.unwrap();
 }
 
@@ -51,15 +48,9 @@ async fn the_ladder_is_climbed_to_its_end() {
     let mut signatures = HashSet::from([first.headers["wechatpay-signature"].clone()]);
     for wait in LADDER {
         simulator.notifications_settled().await.unwrap();
-        simulator
-            .advance_clock(Duration::from_secs(wait - 1))
-            .await
-            .unwrap();
+        simulator.advance_clock(Duration::from_secs(wait - 1)).await.unwrap();
         assert!(merchant.take_all().is_empty());
-        simulator
-            .advance_clock(Duration::from_secs(1))
-            .await
-            .unwrap();
+        simulator.advance_clock(Duration::from_secs(1)).await.unwrap();
         let posted = merchant.next().await;
         assert_eq!(posted.envelope()["id"], first.envelope()["id"]);
         assert!(posted.transaction(&client).is_ok());
@@ -68,20 +59,13 @@ async fn the_ladder_is_climbed_to_its_end() {
     simulator.notifications_settled().await.unwrap();
     let payment = simulator.payment("ORDER-1").await.unwrap();
     let notification = &payment.notifications[0];
-    assert_eq!(
-        (notification.state, notification.attempts),
-        ("given_up", 16)
-    );
+    assert_eq!((notification.state, notification.attempts), ("given_up", 16));
     assert_eq!(notification.next_at, None);
 }
 
 #[tokio::test]
 async fn time_scale_makes_the_ladder_short() {
-    let (simulator, client) = start_with(Options {
-        time_scale: 1500.0,
-        ..options()
-    })
-    .await;
+    let (simulator, client) = start_with(Options { time_scale: 1500.0, ..options() }).await;
     let mut merchant = Merchant::open().await;
     merchant.answer_with([500, 500, 200]);
     paid_order(&simulator, &client, &merchant, "ORDER-1").await;
@@ -89,10 +73,7 @@ async fn time_scale_makes_the_ladder_short() {
         merchant.next().await;
     }
     simulator.notifications_settled().await.unwrap();
-    assert_eq!(
-        simulator.payment("ORDER-1").await.unwrap().notifications[0].state,
-        "taken"
-    );
+    assert_eq!(simulator.payment("ORDER-1").await.unwrap().notifications[0].state, "taken");
 }
 
 #[tokio::test]
@@ -101,9 +82,7 @@ async fn a_closed_door_is_a_failed_try() {
     let merchant = Merchant::open().await;
     let gone = merchant.notify_url.clone();
     drop(merchant);
-    client
-        .create("native", &client.native_order("ORDER-1", &gone))
-        .await;
+    client.create("native", &client.native_order("ORDER-1", &gone)).await;
     simulator.pay("ORDER-1", Pay::default()).await.unwrap();
     simulator.notifications_settled().await.unwrap();
     let payment = simulator.payment("ORDER-1").await.unwrap();
@@ -115,16 +94,8 @@ async fn a_closed_door_is_a_failed_try() {
 async fn a_wrong_amount_is_claimed_and_never_booked() {
     let (simulator, client) = start().await;
     let mut merchant = Merchant::open().await;
-    client
-        .create(
-            "native",
-            &client.native_order("ORDER-1", &merchant.notify_url),
-        )
-        .await;
-    let claim = Pay {
-        total: Some(1),
-        ..Pay::default()
-    };
+    client.create("native", &client.native_order("ORDER-1", &merchant.notify_url)).await;
+    let claim = Pay { total: Some(1), ..Pay::default() };
     simulator.pay("ORDER-1", claim).await.unwrap();
     let told = merchant.next().await.transaction(&client).unwrap();
     assert_eq!(told["amount"]["total"], 1);
@@ -140,11 +111,8 @@ async fn an_injected_clock_that_jumps_is_noticed() {
     };
     let now = Arc::new(AtomicI64::new(jiff::Timestamp::now().as_millisecond()));
     let clock = Arc::clone(&now);
-    let (simulator, client) = start_with(Options {
-        now: Some(Arc::new(move || clock.load(Ordering::SeqCst))),
-        ..options()
-    })
-    .await;
+    let (simulator, client) =
+        start_with(Options { now: Some(Arc::new(move || clock.load(Ordering::SeqCst))), ..options() }).await;
     let mut merchant = Merchant::open().await;
     merchant.answer_with([500]);
     paid_order(&simulator, &client, &merchant, "ORDER-1").await;

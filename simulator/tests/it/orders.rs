@@ -17,10 +17,7 @@ async fn an_order_is_created_paid_found_and_cannot_be_closed() {
     let created = client.create("jsapi", &order).await;
     assert_eq!(created.status, 200);
     let prepay_id = created.json()["prepay_id"].as_str().unwrap().to_owned();
-    assert!(
-        prepay_id.starts_with("wx") && (22..=64).contains(&prepay_id.len()),
-        "{prepay_id}"
-    );
+    assert!(prepay_id.starts_with("wx") && (22..=64).contains(&prepay_id.len()), "{prepay_id}");
 
     let unpaid = client.query("ORDER-1").await.json();
     assert_eq!(
@@ -51,10 +48,7 @@ async fn an_order_is_created_paid_found_and_cannot_be_closed() {
     let target = format!("/v3/pay/transactions/id/{id}?mchid={mchid}");
     assert_eq!(client.call("GET", &target, "").await.json(), paid);
 
-    assert_eq!(
-        client.close("ORDER-1").await.outcome(),
-        (400, "ORDER_PAID".into())
-    );
+    assert_eq!(client.close("ORDER-1").await.outcome(), (400, "ORDER_PAID".into()));
     let again = client.create("jsapi", &order).await;
     assert_eq!(again.outcome(), (403, "OUT_TRADE_NO_USED".into()));
     assert_eq!(again.json()["message"], "订单已支付");
@@ -65,12 +59,7 @@ async fn a_native_order_is_closed_twice_and_then_gone() {
     let (simulator, client) = start().await;
     let order = client.native_order("ORDER-1", NOWHERE);
     let created = client.create("native", &order).await.json();
-    assert!(
-        created["code_url"]
-            .as_str()
-            .unwrap()
-            .starts_with("weixin://wxpay/bizpayurl?pr=")
-    );
+    assert!(created["code_url"].as_str().unwrap().starts_with("weixin://wxpay/bizpayurl?pr="));
     for _ in 0..2 {
         let closed = client.close("ORDER-1").await;
         assert_eq!((closed.status, closed.body.len()), (204, 0));
@@ -148,10 +137,7 @@ async fn after_time_expire_nobody_can_pay_and_the_order_stays_unpaid() {
     let mut order = client.native_order("ORDER-1", NOWHERE);
     order["time_expire"] = json!("2020-01-01T00:00:00+08:00");
     client.create("native", &order).await;
-    simulator
-        .advance_clock(Duration::from_secs(62))
-        .await
-        .unwrap();
+    simulator.advance_clock(Duration::from_secs(62)).await.unwrap();
     let refused = simulator.pay("ORDER-1", Pay::default()).await.unwrap_err();
     assert!(refused.to_string().contains("time_expire"), "{refused}");
     assert_eq!(client.state("ORDER-1").await, "NOTPAY");
@@ -166,10 +152,7 @@ async fn a_close_and_a_payment_at_once_have_one_winner() {
         let number = format!("ORDER-{i}");
         let order = client.native_order(&number, &merchant.notify_url);
         client.create("native", &order).await;
-        let (paid, closed) = tokio::join!(
-            simulator.pay(&number, Pay::default()),
-            client.close(&number)
-        );
+        let (paid, closed) = tokio::join!(simulator.pay(&number, Pay::default()), client.close(&number));
         let state = client.state(&number).await;
         match paid {
             Ok(_) => assert_eq!((state.as_str(), closed.status), ("SUCCESS", 400)),
@@ -194,15 +177,6 @@ async fn certificates_are_for_merchants_who_have_them() {
     let pem = client.open(&listed["encrypt_certificate"]).unwrap();
     let pem = String::from_utf8(pem).unwrap();
     assert_eq!(Some(&pem), client.merchant.platform_certificate.as_ref());
-    assert_eq!(
-        listed["serial_no"],
-        answer.headers["wechatpay-serial"].to_str().unwrap()
-    );
-    assert_eq!(
-        client
-            .create("native", &client.native_order("ORDER-1", NOWHERE))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(listed["serial_no"], answer.headers["wechatpay-serial"].to_str().unwrap());
+    assert_eq!(client.create("native", &client.native_order("ORDER-1", NOWHERE)).await.status, 200);
 }

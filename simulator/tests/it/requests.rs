@@ -36,46 +36,22 @@ async fn each_way_of_not_being_the_merchant() {
     for (target, authorization, message) in [
         (order.as_str(), None, "签名信息错误，验签失败"),
         (&order, Some("Bearer abc".into()), "签名信息错误，验签失败"),
-        (
-            &order,
-            Some(signed(&said, &order).replace('"', "")),
-            "签名信息错误，验签失败",
-        ),
+        (&order, Some(signed(&said, &order).replace('"', "")), "签名信息错误，验签失败"),
         (CERTIFICATES, None, "Http头Authorization值格式错误"),
-        (
-            CERTIFICATES,
-            Some(scheme),
-            "HTTP头Authorization认证类型不正确",
-        ),
+        (CERTIFICATES, Some(scheme), "HTTP头Authorization认证类型不正确"),
         (&order, Some(signed(&stale, &order)), "不得超过5分钟"),
         (&order, Some(signed(&early, &order)), "不得超过5分钟"),
         (&order, Some(stale_and_wrong), "不得超过5分钟"),
-        (
-            &order,
-            Some(signed(&other_serial, &order)),
-            "商户证书序列号有误",
-        ),
-        (
-            &order,
-            Some(signed(&other_mchid, &order)),
-            "商户证书序列号有误",
-        ),
+        (&order, Some(signed(&other_serial, &order)), "商户证书序列号有误"),
+        (&order, Some(signed(&other_mchid, &order)), "商户证书序列号有误"),
         (&order, Some(not_over_this), "签名错误"),
     ] {
         let answer = get(&client, target, authorization).await;
         assert_eq!(answer.outcome(), (401, "SIGN_ERROR".into()));
         let said = answer.json()["message"].as_str().unwrap().to_owned();
         assert!(said.contains(message), "{said} is not {message}");
-        assert!(
-            answer
-                .headers
-                .keys()
-                .all(|name| !name.as_str().starts_with("wechatpay-"))
-        );
-        assert_eq!(
-            answer.headers.contains_key("request-id"),
-            target == CERTIFICATES
-        );
+        assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("wechatpay-")));
+        assert_eq!(answer.headers.contains_key("request-id"), target == CERTIFICATES);
     }
 }
 
@@ -86,9 +62,7 @@ async fn a_changed_body_is_not_the_signed_one() {
     let body = client.native_order("ORDER-1", NOWHERE).to_string();
     let authorization = client.authorization(&client.said(), "POST", target, &body);
     let changed = body.replace("100", "101");
-    let request = client
-        .request("POST", target)
-        .header("authorization", authorization);
+    let request = client.request("POST", target).header("authorization", authorization);
     let answer = client.send(request.body(changed)).await.unwrap();
     assert_eq!(answer.outcome(), (401, "SIGN_ERROR".into()));
 }
@@ -102,19 +76,13 @@ async fn the_target_is_signed_as_it_is_sent() {
     let plain = client.query_target("ORDER|1*");
     let authorization = client.authorization(&client.said(), "GET", &plain, "");
     let encoded = client.query_target("ORDER%7C1*");
-    assert_eq!(
-        get(&client, &encoded, Some(authorization)).await.status,
-        401
-    );
+    assert_eq!(get(&client, &encoded, Some(authorization)).await.status, 401);
 }
 
 #[tokio::test]
 async fn certificates_want_a_user_agent_and_orders_do_not() {
     let (_simulator, client) = start().await;
-    let nameless = Client {
-        http: reqwest::Client::builder().no_proxy().build().unwrap(),
-        ..client
-    };
+    let nameless = Client { http: reqwest::Client::builder().no_proxy().build().unwrap(), ..client };
     let answer = nameless.call("GET", CERTIFICATES, "").await;
     assert_eq!(answer.outcome(), (400, "INVALID_REQUEST".into()));
     assert_eq!(nameless.query("ORDER-1").await.status, 404);
@@ -142,12 +110,7 @@ async fn the_mchid_is_one_everywhere() {
     order["mchid"] = json!("1900000009");
     let answer = client.create("native", &order).await;
     assert_eq!(answer.outcome(), (400, "PARAM_ERROR".into()));
-    assert!(
-        answer.json()["message"]
-            .as_str()
-            .unwrap()
-            .contains("post payload")
-    );
+    assert!(answer.json()["message"].as_str().unwrap().contains("post payload"));
     for query in ["", "?mchid=1900000009"] {
         let target = format!("/v3/pay/transactions/out-trade-no/ORDER-1{query}");
         let answer = client.call("GET", &target, "").await;
@@ -155,9 +118,7 @@ async fn the_mchid_is_one_everywhere() {
         assert_eq!(answer.json()["detail"]["location"], "query");
     }
     let target = "/v3/pay/transactions/out-trade-no/ORDER-1/close";
-    let answer = client
-        .call("POST", target, r#"{"mchid":"1900000009"}"#)
-        .await;
+    let answer = client.call("POST", target, r#"{"mchid":"1900000009"}"#).await;
     assert_eq!(answer.outcome(), (400, "PARAM_ERROR".into()));
     assert_eq!(client.state("ORDER-1").await, "NOTPAY");
 }
@@ -179,25 +140,16 @@ async fn a_bad_body_is_told_where_and_changes_nothing() {
         (with("payer", json!({"openid": "o"})), "/payer"),
         (with("out_trade_no", json!("12345")), "/out_trade_no"),
     ] {
-        let answer = client
-            .call("POST", "/v3/pay/transactions/native", &body)
-            .await;
+        let answer = client.call("POST", "/v3/pay/transactions/native", &body).await;
         assert_eq!(answer.outcome(), (400, "PARAM_ERROR".into()), "{body}");
         assert_eq!(answer.json()["detail"]["field"], field);
     }
-    let answer = client
-        .call("POST", "/v3/pay/transactions/native", "{")
-        .await;
+    let answer = client.call("POST", "/v3/pay/transactions/native", "{").await;
     assert_eq!(answer.outcome(), (400, "PARAM_ERROR".into()));
     let foreign = with("appid", json!("wx00000000000000ff"));
-    let answer = client
-        .call("POST", "/v3/pay/transactions/native", &foreign)
-        .await;
+    let answer = client.call("POST", "/v3/pay/transactions/native", &foreign).await;
     assert_eq!(answer.outcome(), (400, "APPID_MCHID_NOT_MATCH".into()));
     let long = "1".repeat(33);
-    assert_eq!(
-        client.query(&long).await.outcome(),
-        (400, "PARAM_ERROR".into())
-    );
+    assert_eq!(client.query(&long).await.outcome(), (400, "PARAM_ERROR".into()));
     assert!(simulator.payments(10).await.unwrap().is_empty());
 }

@@ -35,9 +35,7 @@ impl Answer {
             (202, _) => Err(Cause::AcceptedOnly.into()),
             (200..300, Some(said)) => Err(Cause::ErrorInSuccess(said).into()),
             (200..300, None) => Ok(self.body),
-            (429, said) => Err(Error::Refused(
-                said.unwrap_or_else(|| self.wordless(verified)),
-            )),
+            (429, said) => Err(Error::Refused(said.unwrap_or_else(|| self.wordless(verified)))),
             // A 408 says that somebody waited for us in vain, not that WeChat decided.
             (400..500, Some(said)) if self.status != 408 => Err(Error::Definite(said)),
             (500..600, Some(said)) => Err(Error::Refused(said)),
@@ -65,10 +63,7 @@ impl Answer {
     }
 
     fn wordless(&self, verified: bool) -> ApiError {
-        let request_id = self
-            .headers
-            .get("Request-ID")
-            .and_then(|value| value.to_str().ok());
+        let request_id = self.headers.get("Request-ID").and_then(|value| value.to_str().ok());
         ApiError {
             status: self.status,
             code: String::new(),

@@ -100,10 +100,7 @@ pub struct Patience {
 impl Default for Patience {
     /// 1.2 s and 5 s.
     fn default() -> Self {
-        Self {
-            first: Duration::from_millis(1200),
-            again: ANSWER_TIME_OUT,
-        }
+        Self { first: Duration::from_millis(1200), again: ANSWER_TIME_OUT }
     }
 }
 

@@ -46,6 +46,5 @@ pub(super) fn base_url(text: &mut String) -> Result<Url, ConfigError> {
 }
 
 pub(super) fn is_loopback(url: &Url) -> bool {
-    url.host_str()
-        .is_some_and(|host| host == "localhost" || host == "[::1]" || host.starts_with("127."))
+    url.host_str().is_some_and(|host| host == "localhost" || host == "[::1]" || host.starts_with("127."))
 }

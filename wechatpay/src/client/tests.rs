@@ -8,23 +8,17 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::ApiError;
 use crate::testing::{
-    API_V3_KEY, MERCHANT_KEY, NOW, OTHER_KEY, PUBLIC_KEY_ID, SERIAL, WECHAT_KEY, api_v3_key,
-    environment, headers, merchant, sealed, signed,
+    API_V3_KEY, MERCHANT_KEY, NOW, OTHER_KEY, PUBLIC_KEY_ID, SERIAL, WECHAT_KEY, api_v3_key, environment,
+    headers, merchant, sealed, signed,
 };
 
 const ORDER: &str = r#"{"description":"咖啡","out_trade_no":"ORDER-0001"}"#;
 const PREPAY: &str = r#"{"prepay_id":"wx26112221580621e9b071c00d9e093b0000"}"#;
 const ERROR: &str = r#"{"code":"SOME_CODE","message":"文本"}"#;
 /// No answer of the stub's takes that long, on however busy a machine.
-const PATIENT: Patience = Patience {
-    first: Duration::from_secs(5),
-    again: Duration::from_secs(5),
-};
+const PATIENT: Patience = Patience { first: Duration::from_secs(5), again: Duration::from_secs(5) };
 /// For a first answer that never comes.
-const BRIEF: Patience = Patience {
-    first: Duration::from_millis(300),
-    ..PATIENT
-};
+const BRIEF: Patience = Patience { first: Duration::from_millis(300), ..PATIENT };
 
 /// What the stub does with one request.
 enum Reply {
@@ -50,10 +44,7 @@ fn unsigned(status: u16, body: &str) -> Reply {
 
 fn probe(status: u16, body: &str) -> Reply {
     let mut headers = signed(&WECHAT_KEY, PUBLIC_KEY_ID, body.as_bytes());
-    headers.insert(
-        "Wechatpay-Signature",
-        "WECHATPAY/SIGNTEST/iRb8Yf".parse().unwrap(),
-    );
+    headers.insert("Wechatpay-Signature", "WECHATPAY/SIGNTEST/iRb8Yf".parse().unwrap());
     Reply::With(status, headers, body.to_owned())
 }
 
@@ -78,10 +69,7 @@ impl Stub {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
-        let stub = Self {
-            url,
-            seen: Arc::clone(&seen),
-        };
+        let stub = Self { url, seen: Arc::clone(&seen) };
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 tokio::spawn(serve(connection, Arc::clone(&script), Arc::clone(&seen)));
@@ -95,23 +83,16 @@ impl Stub {
     }
 }
 
-async fn serve(
-    mut connection: TcpStream,
-    script: Arc<Mutex<VecDeque<Reply>>>,
-    seen: Arc<Mutex<Vec<Seen>>>,
-) {
+async fn serve(mut connection: TcpStream, script: Arc<Mutex<VecDeque<Reply>>>, seen: Arc<Mutex<Vec<Seen>>>) {
     let Some(request) = read_request(&mut connection).await else {
         return;
     };
     seen.lock().unwrap().push(request);
     let reply = script.lock().unwrap().pop_front();
     let (status, headers, body, missing) = match reply {
-        Some(Reply::Signed(status, body)) => (
-            status,
-            signed(&WECHAT_KEY, PUBLIC_KEY_ID, body.as_bytes()),
-            body,
-            0,
-        ),
+        Some(Reply::Signed(status, body)) => {
+            (status, signed(&WECHAT_KEY, PUBLIC_KEY_ID, body.as_bytes()), body, 0)
+        }
         Some(Reply::With(status, headers, body)) => (status, headers, body, 0),
         Some(Reply::CutInBody) => (200, HeaderMap::new(), PREPAY.to_owned(), 10),
         Some(Reply::Silence) => return std::future::pending().await,
@@ -125,9 +106,7 @@ async fn serve(
         head.push_str(&format!("Content-Length: {}\r\n", body.len() + missing));
     }
     // The client may hang up on a body that is too long for it.
-    let _ = connection
-        .write_all(format!("{head}\r\n{body}").as_bytes())
-        .await;
+    let _ = connection.write_all(format!("{head}\r\n{body}").as_bytes()).await;
 }
 
 async fn read_request(connection: &mut TcpStream) -> Option<Seen> {
@@ -145,16 +124,9 @@ async fn read_request(connection: &mut TcpStream) -> Option<Seen> {
     let mut start = lines.next().unwrap().split(' ').map(str::to_owned);
     let headers: HeaderMap = lines
         .map(|line| line.split_once(": ").unwrap())
-        .map(|(name, value)| {
-            (
-                name.parse::<http::HeaderName>().unwrap(),
-                value.parse().unwrap(),
-            )
-        })
+        .map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap()))
         .collect();
-    let length = headers
-        .get("content-length")
-        .map_or(0, |length| length.to_str().unwrap().parse().unwrap());
+    let length = headers.get("content-length").map_or(0, |length| length.to_str().unwrap().parse().unwrap());
     let mut body = bytes.split_off(head_end + 4);
     while body.len() < length {
         if connection.read_buf(&mut body).await.ok()? == 0 {
@@ -186,17 +158,9 @@ impl Seen {
 
     /// Checks the signature over what came, not over what was meant.
     fn assert_signed(&self) {
-        let Self {
-            method,
-            target,
-            body,
-            ..
-        } = self;
+        let Self { method, target, body, .. } = self;
         let message = format!("{method}\n{target}\n{NOW}\n{}\n{body}\n", self.nonce());
-        assert!(
-            MERCHANT_KEY.verifies(message.as_bytes(), &self.authorization("signature")),
-            "{self:?}"
-        );
+        assert!(MERCHANT_KEY.verifies(message.as_bytes(), &self.authorization("signature")), "{self:?}");
     }
 }
 
@@ -238,9 +202,7 @@ impl Setup {
     }
 
     async fn create_within(&self, patience: Patience) -> Result<Created, Error> {
-        self.client
-            .create(Product::Jsapi, "ORDER-0001", ORDER, patience)
-            .await
+        self.client.create(Product::Jsapi, "ORDER-0001", ORDER, patience).await
     }
 
     /// Every try as `host outcome status`.
@@ -249,9 +211,7 @@ impl Setup {
         calls
             .iter()
             .map(|call| {
-                let status = call
-                    .status
-                    .map_or("-".to_owned(), |status| status.to_string());
+                let status = call.status.map_or("-".to_owned(), |status| status.to_string());
                 format!("{} {} {status}", call.host.as_str(), call.outcome)
             })
             .collect()
@@ -277,15 +237,9 @@ fn api_error(status: u16) -> ApiError {
 async fn the_bytes_sent_are_the_bytes_signed() {
     let stub = Stub::start([
         good(200, PREPAY),
-        good(
-            200,
-            r#"{"code_url":"weixin://wxpay/bizpayurl?pr=p4lpSuKzz"}"#,
-        ),
+        good(200, r#"{"code_url":"weixin://wxpay/bizpayurl?pr=p4lpSuKzz"}"#),
         good(200, r#"{"trade_state":"NOTPAY","out_trade_no":"a|b*c"}"#),
-        good(
-            200,
-            r#"{"trade_state":"SUCCESS","transaction_id":"42","mchid":"1900000001"}"#,
-        ),
+        good(200, r#"{"trade_state":"SUCCESS","transaction_id":"42","mchid":"1900000001"}"#),
         good(204, ""),
     ])
     .await;
@@ -293,58 +247,23 @@ async fn the_bytes_sent_are_the_bytes_signed() {
     let client = &setup.client;
 
     assert_eq!(setup.create().await, Ok(prepay_id()));
-    let native = client
-        .create(Product::Native, "ORDER-0001", ORDER, Patience::default())
-        .await;
-    assert_eq!(
-        native,
-        Ok(Created::CodeUrl(
-            "weixin://wxpay/bizpayurl?pr=p4lpSuKzz".to_owned()
-        ))
-    );
-    assert!(
-        !client
-            .query_by_out_trade_no("a|b*c")
-            .await
-            .unwrap()
-            .is_paid()
-    );
-    assert!(
-        client
-            .query_by_transaction_id("42")
-            .await
-            .unwrap()
-            .is_paid()
-    );
+    let native = client.create(Product::Native, "ORDER-0001", ORDER, Patience::default()).await;
+    assert_eq!(native, Ok(Created::CodeUrl("weixin://wxpay/bizpayurl?pr=p4lpSuKzz".to_owned())));
+    assert!(!client.query_by_out_trade_no("a|b*c").await.unwrap().is_paid());
+    assert!(client.query_by_transaction_id("42").await.unwrap().is_paid());
     assert_eq!(client.close("a|b*c").await, Ok(()));
 
     let seen = stub.seen();
-    let told: Vec<_> = seen
-        .iter()
-        .map(|seen| {
-            (
-                seen.method.as_str(),
-                seen.target.as_str(),
-                seen.body.as_str(),
-            )
-        })
-        .collect();
+    let told: Vec<_> =
+        seen.iter().map(|seen| (seen.method.as_str(), seen.target.as_str(), seen.body.as_str())).collect();
     assert_eq!(
         told,
         [
             ("POST", "/v3/pay/transactions/jsapi", ORDER),
             ("POST", "/v3/pay/transactions/native", ORDER),
-            (
-                "GET",
-                "/v3/pay/transactions/out-trade-no/a%7Cb%2Ac?mchid=1900000001",
-                ""
-            ),
+            ("GET", "/v3/pay/transactions/out-trade-no/a%7Cb%2Ac?mchid=1900000001", ""),
             ("GET", "/v3/pay/transactions/id/42?mchid=1900000001", ""),
-            (
-                "POST",
-                "/v3/pay/transactions/out-trade-no/a%7Cb%2Ac/close",
-                r#"{"mchid":"1900000001"}"#
-            ),
+            ("POST", "/v3/pay/transactions/out-trade-no/a%7Cb%2Ac/close", r#"{"mchid":"1900000001"}"#),
         ],
     );
     for request in &seen {
@@ -355,22 +274,10 @@ async fn the_bytes_sent_are_the_bytes_signed() {
         let content_type = (request.method == "POST").then_some("application/json");
         assert_eq!(request.header("content-type"), content_type);
     }
-    let operations: Vec<_> = setup
-        .calls
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|call| call.operation)
-        .collect();
+    let operations: Vec<_> = setup.calls.lock().unwrap().iter().map(|call| call.operation).collect();
     assert_eq!(
         operations,
-        [
-            "create_jsapi",
-            "create_native",
-            "query_by_out_trade_no",
-            "query_by_transaction_id",
-            "close"
-        ],
+        ["create_jsapi", "create_native", "query_by_out_trade_no", "query_by_transaction_id", "close"],
     );
 }
 
@@ -382,12 +289,7 @@ async fn a_refused_connection_leads_to_the_backup_host() {
     assert_eq!(setup.create().await, Ok(prepay_id()));
     assert_eq!(setup.client.close("ORDER-0001").await, Ok(()));
 
-    let both = [
-        "primary not_delivered -",
-        "backup ok 200",
-        "primary not_delivered -",
-        "backup ok 204",
-    ];
+    let both = ["primary not_delivered -", "backup ok 200", "primary not_delivered -", "backup ok 204"];
     assert_eq!(setup.tries(), both);
 }
 
@@ -397,10 +299,7 @@ async fn nothing_delivered_is_told_as_such() {
     let error = setup.create().await.unwrap_err();
     assert!(matches!(error, Error::NotDelivered { .. }), "{error}");
     assert!(!error.to_string().contains("/v3/"), "{error}");
-    assert_eq!(
-        setup.tries(),
-        ["primary not_delivered -", "backup not_delivered -"]
-    );
+    assert_eq!(setup.tries(), ["primary not_delivered -", "backup not_delivered -"]);
 }
 
 #[tokio::test]
@@ -413,11 +312,7 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_bytes() {
         (unsigned(200, PREPAY), "primary ok 200"),
         (probe(400, ERROR), "primary ok 200"),
     ] {
-        let patience = if matches!(lost, Reply::Silence) {
-            BRIEF
-        } else {
-            PATIENT
-        };
+        let patience = if matches!(lost, Reply::Silence) { BRIEF } else { PATIENT };
         let stub = Stub::start([lost, good(200, PREPAY)]).await;
         // Both names lead to the one stub, so that it sees both tries.
         let setup = Setup::new(&stub.url, Some(&stub.url));
@@ -426,10 +321,7 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_bytes() {
 
         let seen = stub.seen();
         assert_eq!(seen.len(), 2);
-        assert_eq!(
-            (&seen[0].body, &seen[0].target),
-            (&seen[1].body, &seen[1].target)
-        );
+        assert_eq!((&seen[0].body, &seen[0].target), (&seen[1].body, &seen[1].target));
         assert_ne!(seen[0].nonce(), seen[1].nonce());
         seen.iter().for_each(Seen::assert_signed);
         assert_eq!(setup.tries()[1], host);
@@ -438,45 +330,21 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_bytes() {
 
 #[tokio::test]
 async fn a_second_try_keeps_what_the_first_may_have_done() {
-    let definite = Error::Definite(ApiError {
-        earlier_unanswered: true,
-        ..api_error(403)
-    });
-    let refused = ApiError {
-        earlier_unanswered: true,
-        ..api_error(429)
-    };
+    let definite = Error::Definite(ApiError { earlier_unanswered: true, ..api_error(403) });
+    let refused = ApiError { earlier_unanswered: true, ..api_error(429) };
     for (second, expected) in [
         (unsigned(403, ERROR), definite),
-        (
-            unsigned(429, ERROR),
-            Cause::RefusedAfterUnanswered(refused).into(),
-        ),
-        (
-            probe(200, PREPAY),
-            Cause::Unverified(VerifyError::Probe).into(),
-        ),
-        (
-            unsigned(502, "<html>"),
-            Cause::Unreadable { status: 502 }.into(),
-        ),
+        (unsigned(429, ERROR), Cause::RefusedAfterUnanswered(refused).into()),
+        (probe(200, PREPAY), Cause::Unverified(VerifyError::Probe).into()),
+        (unsigned(502, "<html>"), Cause::Unreadable { status: 502 }.into()),
     ] {
         let stub = Stub::start([Reply::Silence, second]).await;
-        assert_eq!(
-            Setup::new(&stub.url, None).create_within(BRIEF).await,
-            Err(expected)
-        );
+        assert_eq!(Setup::new(&stub.url, None).create_within(BRIEF).await, Err(expected));
     }
     let stub = Stub::start([Reply::Cut]).await;
     let setup = Setup::new(&stub.url, Some(&nobody().await));
-    assert_eq!(
-        setup.create().await.unwrap_err().reason(),
-        "connection_lost"
-    );
-    assert_eq!(
-        setup.tries(),
-        ["primary connection_lost -", "backup not_delivered -"]
-    );
+    assert_eq!(setup.create().await.unwrap_err().reason(), "connection_lost");
+    assert_eq!(setup.tries(), ["primary connection_lost -", "backup not_delivered -"]);
 }
 
 #[tokio::test]
@@ -484,30 +352,15 @@ async fn an_answer_that_came_is_not_asked_for_again() {
     let elsewhere = headers(&[("Location", "http://127.0.0.1:1/v3/elsewhere")]);
     for (reply, expected) in [
         (unsigned(404, ERROR), Error::Definite(api_error(404))),
-        (
-            good(404, ERROR),
-            Error::Definite(ApiError {
-                verified: true,
-                ..api_error(404)
-            }),
-        ),
+        (good(404, ERROR), Error::Definite(ApiError { verified: true, ..api_error(404) })),
         (unsigned(429, ERROR), Error::Refused(api_error(429))),
         (unsigned(500, ERROR), Error::Refused(api_error(500))),
-        (
-            unsigned(502, "<html>Bad Gateway</html>"),
-            Cause::Unreadable { status: 502 }.into(),
-        ),
+        (unsigned(502, "<html>Bad Gateway</html>"), Cause::Unreadable { status: 502 }.into()),
         (good(202, ""), Cause::AcceptedOnly.into()),
         (good(200, "{}"), Cause::Unusable.into()),
         (good(200, ""), Cause::Unusable.into()),
-        (
-            good(200, &format!("\"{}\"", "x".repeat(BODY_BYTES_MAX))),
-            Cause::Unreadable { status: 200 }.into(),
-        ),
-        (
-            Reply::With(307, elsewhere, String::new()),
-            Cause::Unreadable { status: 307 }.into(),
-        ),
+        (good(200, &format!("\"{}\"", "x".repeat(BODY_BYTES_MAX))), Cause::Unreadable { status: 200 }.into()),
+        (Reply::With(307, elsewhere, String::new()), Cause::Unreadable { status: 307 }.into()),
     ] {
         let stub = Stub::start([reply]).await;
         let setup = Setup::new(&stub.url, Some(&nobody().await));
@@ -521,19 +374,10 @@ async fn a_question_is_repeated_and_a_close_is_not_when_the_answer_is_a_probe() 
     let answer = r#"{"trade_state":"NOTPAY"}"#;
     let stub = Stub::start([probe(200, answer), good(200, answer), probe(204, "")]).await;
     let setup = Setup::new(&stub.url, None);
-    assert!(
-        setup
-            .client
-            .query_by_out_trade_no("ORDER-0001")
-            .await
-            .is_ok()
-    );
+    assert!(setup.client.query_by_out_trade_no("ORDER-0001").await.is_ok());
     let closed = setup.client.close("ORDER-0001").await;
     assert_eq!(closed, Err(Cause::Unverified(VerifyError::Probe).into()));
-    assert_eq!(
-        setup.tries(),
-        ["primary probe 200", "primary ok 200", "primary probe 204"]
-    );
+    assert_eq!(setup.tries(), ["primary probe 200", "primary ok 200", "primary probe 204"]);
 }
 
 #[tokio::test]
@@ -543,10 +387,7 @@ async fn an_answer_about_another_order_is_not_taken() {
         r#"{"trade_state":"SUCCESS","out_trade_no":"ORDER-0001","mchid":"1900000002"}"#,
     ] {
         let stub = Stub::start([good(200, answer)]).await;
-        let found = Setup::new(&stub.url, None)
-            .client
-            .query_by_out_trade_no("ORDER-0001")
-            .await;
+        let found = Setup::new(&stub.url, None).client.query_by_out_trade_no("ORDER-0001").await;
         assert_eq!(found, Err(Cause::OtherOrder.into()));
     }
 }
@@ -564,70 +405,27 @@ async fn a_number_that_would_change_the_path_is_not_sent() {
 
 #[tokio::test]
 async fn what_to_do_after_a_first_try() {
-    let (alone, both) = (
-        Setup::new(&nobody().await, None),
-        Setup::new(&nobody().await, Some(&nobody().await)),
-    );
-    let check = |error: Error,
-                 eagerly: Option<Host>,
-                 as_question: Option<Host>,
-                 carefully: Option<Host>| {
-        let expected = [
-            (Repeat::Eagerly, eagerly),
-            (Repeat::AsQuestion, as_question),
-            (Repeat::Carefully, carefully),
-        ];
+    let (alone, both) =
+        (Setup::new(&nobody().await, None), Setup::new(&nobody().await, Some(&nobody().await)));
+    let check = |error: Error, eagerly: Option<Host>, as_question: Option<Host>, carefully: Option<Host>| {
+        let expected =
+            [(Repeat::Eagerly, eagerly), (Repeat::AsQuestion, as_question), (Repeat::Carefully, carefully)];
         for (repeat, host) in expected {
-            assert_eq!(
-                both.client.host_for_another(&error, repeat),
-                host,
-                "{error}"
-            );
+            assert_eq!(both.client.host_for_another(&error, repeat), host, "{error}");
             let same = host.map(|_| Host::Primary);
-            assert_eq!(
-                alone.client.host_for_another(&error, repeat),
-                same,
-                "{error}"
-            );
+            assert_eq!(alone.client.host_for_another(&error, repeat), same, "{error}");
         }
     };
     let (primary, backup) = (Some(Host::Primary), Some(Host::Backup));
-    check(
-        Error::NotDelivered {
-            cause: String::new(),
-        },
-        backup,
-        backup,
-        backup,
-    );
-    check(
-        Cause::ConnectionLost {
-            detail: String::new(),
-        }
-        .into(),
-        backup,
-        backup,
-        backup,
-    );
+    check(Error::NotDelivered { cause: String::new() }, backup, backup, backup);
+    check(Cause::ConnectionLost { detail: String::new() }.into(), backup, backup, backup);
     check(Cause::TimedOut.into(), primary, None, None);
-    check(
-        Cause::Unverified(VerifyError::Probe).into(),
-        primary,
-        primary,
-        None,
-    );
+    check(Cause::Unverified(VerifyError::Probe).into(), primary, primary, None);
     check(Cause::AcceptedOnly.into(), None, None, None);
     check(Cause::Unreadable { status: 502 }.into(), None, None, None);
     check(Error::Refused(api_error(429)), None, None, None);
     check(Error::Definite(api_error(400)), None, None, None);
-    check(
-        Error::Unsendable {
-            cause: String::new(),
-        },
-        None,
-        None,
-        None,
-    );
+    check(Error::Unsendable { cause: String::new() }, None, None, None);
 }
 
 #[tokio::test]
@@ -640,66 +438,31 @@ async fn the_first_certificate_vouches_for_the_answer_that_brings_it() {
     }]})
     .to_string();
     let by = |key, serial| Reply::With(200, signed(key, serial, answer.as_bytes()), answer.clone());
-    let check =
-        async |trusted: TrustedKeys, replies: Vec<Reply>, key: &str, expected: Result<(), &str>| {
-            let stub = Stub::start(replies).await;
-            let client = Setup::believing(trusted, &stub.url, None).client;
-            let got = client.certificates(&[api_v3_key(key)]).await;
-            let seen = got
-                .as_ref()
-                .map(|pems| assert_eq!(pems, &[pem.as_str()]))
-                .map_err(Error::reason);
-            assert_eq!(seen, expected);
-            assert_eq!(stub.seen()[0].header("wechatpay-serial"), None);
-            if let Ok(pems) = got {
-                client.trusted_keys().replace_certificates(pems).unwrap();
-                assert_eq!(client.trusted_keys().certificates()[0].serial, SERIAL);
-            }
-        };
+    let check = async |trusted: TrustedKeys, replies: Vec<Reply>, key: &str, expected: Result<(), &str>| {
+        let stub = Stub::start(replies).await;
+        let client = Setup::believing(trusted, &stub.url, None).client;
+        let got = client.certificates(&[api_v3_key(key)]).await;
+        let seen = got.as_ref().map(|pems| assert_eq!(pems, &[pem.as_str()])).map_err(Error::reason);
+        assert_eq!(seen, expected);
+        assert_eq!(stub.seen()[0].header("wechatpay-serial"), None);
+        if let Ok(pems) = got {
+            client.trusted_keys().replace_certificates(pems).unwrap();
+            assert_eq!(client.trusted_keys().certificates()[0].serial, SERIAL);
+        }
+    };
     let known = || {
         let keys = TrustedKeys::new();
-        keys.add_certificate(&OTHER_KEY.certificate("0B", 2040))
-            .unwrap();
+        keys.add_certificate(&OTHER_KEY.certificate("0B", 2040)).unwrap();
         keys
     };
     let wrong_key = "k".repeat(32);
     let (wechat, other) = (&*WECHAT_KEY, &*OTHER_KEY);
-    check(
-        TrustedKeys::new(),
-        vec![by(wechat, SERIAL)],
-        API_V3_KEY,
-        Ok(()),
-    )
-    .await;
+    check(TrustedKeys::new(), vec![by(wechat, SERIAL)], API_V3_KEY, Ok(())).await;
     check(known(), vec![by(other, "0B")], API_V3_KEY, Ok(())).await;
-    check(
-        known(),
-        vec![by(wechat, "0B"), by(other, "0B")],
-        API_V3_KEY,
-        Ok(()),
-    )
-    .await;
+    check(known(), vec![by(wechat, "0B"), by(other, "0B")], API_V3_KEY, Ok(())).await;
     let forged = || vec![by(other, SERIAL), by(other, SERIAL)];
-    check(
-        TrustedKeys::new(),
-        forged(),
-        API_V3_KEY,
-        Err("bad_signature"),
-    )
-    .await;
-    check(
-        TrustedKeys::new(),
-        vec![by(wechat, SERIAL)],
-        &wrong_key,
-        Err("sealed"),
-    )
-    .await;
+    check(TrustedKeys::new(), forged(), API_V3_KEY, Err("bad_signature")).await;
+    check(TrustedKeys::new(), vec![by(wechat, SERIAL)], &wrong_key, Err("sealed")).await;
     let strange = vec![by(wechat, "0C"), by(wechat, "0C")];
-    check(
-        TrustedKeys::new(),
-        strange,
-        API_V3_KEY,
-        Err("unknown_serial"),
-    )
-    .await;
+    check(TrustedKeys::new(), strange, API_V3_KEY, Err("unknown_serial")).await;
 }

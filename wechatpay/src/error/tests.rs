@@ -15,23 +15,13 @@ fn said(status: u16, code: &str) -> ApiError {
 fn codes_are_read_with_and_without_underscores() {
     let check = |status: u16, code: &str, expected: (bool, bool, bool)| {
         let said = said(status, code);
-        let read = (
-            said.is_order_not_found(),
-            said.says_paid_used_or_closed(),
-            said.is_authentication(),
-        );
+        let read = (said.is_order_not_found(), said.says_paid_used_or_closed(), said.is_authentication());
         assert_eq!(read, expected, "{code}");
     };
     check(404, "ORDER_NOT_EXIST", (true, false, false));
     check(404, "ORDERNOTEXIST", (true, false, false));
     check(404, "RESOURCE_NOT_EXISTS", (false, false, false));
-    for code in [
-        "ORDER_PAID",
-        "ORDERPAID",
-        "OUT_TRADE_NO_USED",
-        "ORDER_CLOSED",
-        "ORDERCLOSED",
-    ] {
+    for code in ["ORDER_PAID", "ORDERPAID", "OUT_TRADE_NO_USED", "ORDER_CLOSED", "ORDERCLOSED"] {
         check(400, code, (false, true, false));
     }
     check(400, "INVALID_REQUEST", (false, false, false));
@@ -44,22 +34,13 @@ fn codes_are_read_with_and_without_underscores() {
 #[test]
 fn a_second_try_does_not_undo_the_first() {
     let lost = Error::from(Cause::TimedOut);
-    let not_delivered = Error::NotDelivered {
-        cause: "refused".to_owned(),
-    };
-    let unanswered = |status, code| ApiError {
-        earlier_unanswered: true,
-        ..said(status, code)
-    };
+    let not_delivered = Error::NotDelivered { cause: "refused".to_owned() };
+    let unanswered = |status, code| ApiError { earlier_unanswered: true, ..said(status, code) };
     let check = |first: &Error, second: &Error, expected: &Error| {
         assert_eq!(&first.clone().followed_by(second.clone()), expected);
     };
     check(&lost, &not_delivered, &lost);
-    check(
-        &lost,
-        &Error::from(Cause::AcceptedOnly),
-        &Error::from(Cause::AcceptedOnly),
-    );
+    check(&lost, &Error::from(Cause::AcceptedOnly), &Error::from(Cause::AcceptedOnly));
     check(
         &lost,
         &Error::Definite(said(403, "OUT_TRADE_NO_USED")),
@@ -68,10 +49,7 @@ fn a_second_try_does_not_undo_the_first() {
     check(
         &lost,
         &Error::Refused(said(429, "FREQUENCY_LIMITED")),
-        &Error::from(Cause::RefusedAfterUnanswered(unanswered(
-            429,
-            "FREQUENCY_LIMITED",
-        ))),
+        &Error::from(Cause::RefusedAfterUnanswered(unanswered(429, "FREQUENCY_LIMITED"))),
     );
     for second in [
         not_delivered.clone(),
@@ -86,33 +64,14 @@ fn a_second_try_does_not_undo_the_first() {
 #[test]
 fn an_error_says_what_can_be_done_and_nothing_private() {
     let check = |error: Error, reason: &str, is_transient: bool| {
-        assert_eq!(
-            (error.reason(), error.is_transient()),
-            (reason, is_transient)
-        );
+        assert_eq!((error.reason(), error.is_transient()), (reason, is_transient));
         assert!(!error.to_string().contains("oUpF8"), "{error}");
     };
-    check(
-        Error::Unsendable {
-            cause: String::new(),
-        },
-        "unsendable",
-        false,
-    );
-    check(
-        Error::NotDelivered {
-            cause: String::new(),
-        },
-        "not_delivered",
-        true,
-    );
+    check(Error::Unsendable { cause: String::new() }, "unsendable", false);
+    check(Error::NotDelivered { cause: String::new() }, "not_delivered", true);
     check(Error::Refused(said(429, "")), "refused", true);
     check(Error::Definite(said(400, "PARAM_ERROR")), "definite", false);
     check(Cause::TimedOut.into(), "timed_out", true);
     check(Cause::Unverified(VerifyError::Probe).into(), "probe", true);
-    check(
-        Cause::ErrorInSuccess(said(200, "SYSTEM_ERROR")).into(),
-        "error_in_success",
-        true,
-    );
+    check(Cause::ErrorInSuccess(said(200, "SYSTEM_ERROR")).into(), "error_in_success", true);
 }

@@ -53,10 +53,7 @@ fn the_body_is_these_bytes() {
 #[test]
 fn text_has_characters_of_at_most_three_bytes() {
     let check = |text: &str, refused: Option<(usize, char)>| {
-        let expected = refused.map(|(position, character)| TextRefusal {
-            position,
-            character,
-        });
+        let expected = refused.map(|(position, character)| TextRefusal { position, character });
         assert_eq!(text_is_acceptable(text).err(), expected, "{text}");
     };
     check("", None);
@@ -69,19 +66,10 @@ fn text_has_characters_of_at_most_three_bytes() {
 #[test]
 fn a_number_has_6_to_32_of_few_characters() {
     let check = |number: &str, refused: Option<OutTradeNoRefusal>| {
-        assert_eq!(
-            out_trade_no_is_acceptable(number).err(),
-            refused,
-            "{number}"
-        );
+        assert_eq!(out_trade_no_is_acceptable(number).err(), refused, "{number}");
     };
     let length = |length| Some(OutTradeNoRefusal::Length { length });
-    let wrong = |position, character| {
-        Some(OutTradeNoRefusal::Character {
-            position,
-            character,
-        })
-    };
+    let wrong = |position, character| Some(OutTradeNoRefusal::Character { position, character });
     check("aZ09_-", None);
     check("a|b*c_d", None);
     check(&"1".repeat(32), None);

@@ -6,21 +6,10 @@ use crate::testing::{MERCHANT_KEY, NOW, environment, merchant};
 #[test]
 fn a_request_is_five_lines_each_ended() {
     let check = |method: &str, target: &str, body: &str, expected: &str| {
-        let message = request_message(
-            method,
-            target,
-            1_554_208_460,
-            "593BEC0C930BF1AF",
-            body.as_bytes(),
-        );
+        let message = request_message(method, target, 1_554_208_460, "593BEC0C930BF1AF", body.as_bytes());
         assert_eq!(String::from_utf8(message).unwrap(), expected);
     };
-    check(
-        "GET",
-        "/v3/certificates",
-        "",
-        "GET\n/v3/certificates\n1554208460\n593BEC0C930BF1AF\n\n",
-    );
+    check("GET", "/v3/certificates", "", "GET\n/v3/certificates\n1554208460\n593BEC0C930BF1AF\n\n");
     check(
         "GET",
         "/v3/pay/transactions/id/42?mchid=1900000001",
@@ -46,22 +35,14 @@ fn an_authorization_names_the_merchant_and_carries_its_signature() {
     let fields: HashMap<&str, &str> = rest
         .split(',')
         .map(|pair| pair.split_once('=').unwrap())
-        .map(|(key, value)| {
-            (
-                key,
-                value.strip_prefix('"').unwrap().strip_suffix('"').unwrap(),
-            )
-        })
+        .map(|(key, value)| (key, value.strip_prefix('"').unwrap().strip_suffix('"').unwrap()))
         .collect();
     let nonce = "0".repeat(32);
     assert_eq!(fields.len(), 5);
     assert_eq!(fields["mchid"], "1900000001");
     assert_eq!(fields["nonce_str"], nonce);
     assert_eq!(fields["timestamp"], NOW.to_string());
-    assert_eq!(
-        fields["serial_no"],
-        "3775B6A45ACD588826D15E583A95F5DD0000000A"
-    );
+    assert_eq!(fields["serial_no"], "3775B6A45ACD588826D15E583A95F5DD0000000A");
     let message = format!("POST\n/v3/x\n{NOW}\n{nonce}\n{{}}\n");
     assert!(MERCHANT_KEY.verifies(message.as_bytes(), fields["signature"]));
 }
@@ -78,9 +59,7 @@ fn a_call_up_is_six_texts_and_its_signature_covers_four_lines() {
         "wx8888888888888888\n1414561699\n5K8264ILTKCH16CQ\nprepay_id=wx201410272009395522657A\n",
     );
 
-    let call_up = merchant()
-        .call_up("wx8888888888888888", "wx2014", &environment())
-        .unwrap();
+    let call_up = merchant().call_up("wx8888888888888888", "wx2014", &environment()).unwrap();
 
     let nonce = "0".repeat(32);
     let message = format!("wx8888888888888888\n{NOW}\n{nonce}\nprepay_id=wx2014\n");

@@ -17,11 +17,7 @@ fn every_state_is_read_written_and_paid_or_not() {
     check("PAYERROR", TradeState::PayError, false);
     check("ACCEPT", TradeState::Accept, false);
     check("PAY_FAIL", TradeState::PayFail, false);
-    check(
-        "SOMETHING_NEW",
-        TradeState::Other("SOMETHING_NEW".to_owned()),
-        false,
-    );
+    check("SOMETHING_NEW", TradeState::Other("SOMETHING_NEW".to_owned()), false);
 }
 
 #[test]
@@ -39,34 +35,20 @@ fn a_payment_is_read_in_full_and_hides_its_payer() {
     assert_eq!(found.amount.as_ref().unwrap().total, Some(100));
     assert_eq!(found.amount.as_ref().unwrap().payer_total, Some(90));
     assert_eq!(found.paid_at(), Some(1_528_425_296));
-    assert_eq!(
-        found.payer.as_ref().unwrap().openid.as_ref().unwrap().0,
-        "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
-    );
+    assert_eq!(found.payer.as_ref().unwrap().openid.as_ref().unwrap().0, "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o");
     assert!(!format!("{found:?}").contains("oUpF8"));
     let written = serde_json::to_string(&found).unwrap();
-    assert_eq!(
-        serde_json::from_str::<Transaction>(&written).unwrap(),
-        found
-    );
+    assert_eq!(serde_json::from_str::<Transaction>(&written).unwrap(), found);
 }
 
 #[test]
 fn an_unpaid_order_may_say_nearly_nothing() {
     let check = |json: &str, expected: Option<TradeState>| {
         let found = serde_json::from_str::<Transaction>(json).ok();
-        assert_eq!(
-            found.as_ref().map(|found| &found.trade_state),
-            expected.as_ref(),
-            "{json}"
-        );
+        assert_eq!(found.as_ref().map(|found| &found.trade_state), expected.as_ref(), "{json}");
         if let Some(found) = found {
             assert_eq!(
-                (
-                    found.transaction_id.clone(),
-                    found.amount.clone(),
-                    found.paid_at()
-                ),
+                (found.transaction_id.clone(), found.amount.clone(), found.paid_at()),
                 (None, None, None)
             );
         }
@@ -76,10 +58,7 @@ fn an_unpaid_order_may_say_nearly_nothing() {
         r#"{"trade_state":"NOTPAY","transaction_id":"","success_time":"","payer":{},"amount":null}"#,
         Some(TradeState::NotPay),
     );
-    check(
-        r#"{"trade_state":"CLOSED","payer":null,"success_time":"yesterday"}"#,
-        Some(TradeState::Closed),
-    );
+    check(r#"{"trade_state":"CLOSED","payer":null,"success_time":"yesterday"}"#, Some(TradeState::Closed));
     check(r#"{"out_trade_no":"1"}"#, None);
     check("", None);
 }

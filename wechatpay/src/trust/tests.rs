@@ -20,9 +20,7 @@ fn the_signed_message_is_three_lines_each_ended() {
         ("Wechatpay-Serial", "y"),
     ]);
     let check = |body: &str, expected: &str| {
-        let message = SignatureHeaders::from_map(&map)
-            .unwrap()
-            .message(body.as_bytes());
+        let message = SignatureHeaders::from_map(&map).unwrap().message(body.as_bytes());
         assert_eq!(String::from_utf8(message).unwrap(), expected);
     };
     check("{}", "1554209980\nc5ac7061fccab6bf3e254dcf98995b8c\n{}\n");
@@ -37,19 +35,10 @@ fn each_header_is_there_once_and_makes_sense() {
         for value in values {
             map.append(name, value.parse().unwrap());
         }
-        assert_eq!(
-            verdict(&public_key(), &map, BODY, NOW),
-            expected,
-            "{name}: {values:?}"
-        );
+        assert_eq!(verdict(&public_key(), &map, BODY, NOW), expected, "{name}: {values:?}");
     };
     let now = NOW.to_string();
-    for name in [
-        "Wechatpay-Timestamp",
-        "Wechatpay-Nonce",
-        "Wechatpay-Signature",
-        "Wechatpay-Serial",
-    ] {
+    for name in ["Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Signature", "Wechatpay-Serial"] {
         check(name, &[], Err(VerifyError::Missing(name)));
         check(name, &[""], Err(VerifyError::Malformed(name)));
         check(name, &[&now, &now], Err(VerifyError::Duplicate(name)));
@@ -57,30 +46,14 @@ fn each_header_is_there_once_and_makes_sense() {
     }
     let timestamp = "Wechatpay-Timestamp";
     check(timestamp, &[&now], Ok(()));
-    for wrong in [
-        "-1",
-        "+1722850421",
-        "01722850421",
-        "1722850421.0",
-        "1e9",
-        "99999999999999999999",
-        "0x1",
-    ] {
+    for wrong in ["-1", "+1722850421", "01722850421", "1722850421.0", "1e9", "99999999999999999999", "0x1"] {
         check(timestamp, &[wrong], Err(VerifyError::Malformed(timestamp)));
     }
     let kind = "Wechatpay-Signature-Type";
     check(kind, &[], Ok(()));
-    check(
-        kind,
-        &["WECHATPAY2-SM2-WITH-SM3"],
-        Err(VerifyError::Malformed(kind)),
-    );
+    check(kind, &["WECHATPAY2-SM2-WITH-SM3"], Err(VerifyError::Malformed(kind)));
     check(kind, &[""], Err(VerifyError::Malformed(kind)));
-    check(
-        kind,
-        &["WECHATPAY2-SHA256-RSA2048"; 2],
-        Err(VerifyError::Duplicate(kind)),
-    );
+    check(kind, &["WECHATPAY2-SHA256-RSA2048"; 2], Err(VerifyError::Duplicate(kind)));
 }
 
 #[test]
@@ -94,18 +67,8 @@ fn a_signature_is_fresh_for_five_minutes_both_ways() {
     check(NOW - 300, Ok(()));
     check(NOW + 301, Err(VerifyError::Stale { skew_seconds: 301 }));
     check(NOW - 301, Err(VerifyError::Stale { skew_seconds: -301 }));
-    check(
-        i64::MAX,
-        Err(VerifyError::Stale {
-            skew_seconds: i64::MAX - NOW,
-        }),
-    );
-    check(
-        i64::MIN,
-        Err(VerifyError::Stale {
-            skew_seconds: i64::MIN,
-        }),
-    );
+    check(i64::MAX, Err(VerifyError::Stale { skew_seconds: i64::MAX - NOW }));
+    check(i64::MIN, Err(VerifyError::Stale { skew_seconds: i64::MIN }));
 }
 
 #[test]
@@ -116,39 +79,21 @@ fn any_altered_byte_breaks_the_signature() {
     for position in 0..BODY.len() {
         let mut body = BODY.to_vec();
         body[position] ^= 1;
-        assert_eq!(
-            verdict(&keys, &map, &body, NOW),
-            Err(VerifyError::BadSignature),
-            "body {position}"
-        );
+        assert_eq!(verdict(&keys, &map, &body, NOW), Err(VerifyError::BadSignature), "body {position}");
     }
-    for name in [
-        "Wechatpay-Timestamp",
-        "Wechatpay-Nonce",
-        "Wechatpay-Signature",
-        "Wechatpay-Serial",
-    ] {
+    for name in ["Wechatpay-Timestamp", "Wechatpay-Nonce", "Wechatpay-Signature", "Wechatpay-Serial"] {
         let value = map[name].as_bytes().to_vec();
         for position in 0..value.len() {
             let mut value = value.clone();
             value[position] = if value[position] == b'2' { b'3' } else { b'2' };
             let mut map = map.clone();
             map.insert(name, value.as_slice().try_into().unwrap());
-            assert!(
-                verdict(&keys, &map, BODY, NOW).is_err(),
-                "{name} {position}"
-            );
+            assert!(verdict(&keys, &map, BODY, NOW).is_err(), "{name} {position}");
         }
     }
     let longer = [BODY, b" "].concat();
-    assert_eq!(
-        verdict(&keys, &map, &longer, NOW),
-        Err(VerifyError::BadSignature)
-    );
-    assert_eq!(
-        verdict(&keys, &map, b"", NOW),
-        Err(VerifyError::BadSignature)
-    );
+    assert_eq!(verdict(&keys, &map, &longer, NOW), Err(VerifyError::BadSignature));
+    assert_eq!(verdict(&keys, &map, b"", NOW), Err(VerifyError::BadSignature));
 }
 
 #[test]
@@ -157,11 +102,7 @@ fn nonsense_and_probes_are_refused_without_a_panic() {
     let check = |signature: &str, expected: VerifyError| {
         let mut map = good.clone();
         map.insert("Wechatpay-Signature", signature.parse().unwrap());
-        assert_eq!(
-            verdict(&public_key(), &map, BODY, NOW),
-            Err(expected),
-            "{signature}"
-        );
+        assert_eq!(verdict(&public_key(), &map, BODY, NOW), Err(expected), "{signature}");
     };
     let right = good["Wechatpay-Signature"].to_str().unwrap();
     check("WECHATPAY/SIGNTEST/", VerifyError::Probe);
@@ -178,18 +119,11 @@ fn nonsense_and_probes_are_refused_without_a_panic() {
 fn a_probe_is_told_only_when_the_rest_is_fine() {
     let check = |serial: &str, now: i64, expected: VerifyError| {
         let mut map = signed(&WECHAT_KEY, serial, BODY);
-        map.insert(
-            "Wechatpay-Signature",
-            "WECHATPAY/SIGNTEST/A".parse().unwrap(),
-        );
+        map.insert("Wechatpay-Signature", "WECHATPAY/SIGNTEST/A".parse().unwrap());
         assert_eq!(verdict(&public_key(), &map, BODY, now), Err(expected));
     };
     check(PUBLIC_KEY_ID, NOW, VerifyError::Probe);
-    check(
-        PUBLIC_KEY_ID,
-        NOW + 999,
-        VerifyError::Stale { skew_seconds: 999 },
-    );
+    check(PUBLIC_KEY_ID, NOW + 999, VerifyError::Stale { skew_seconds: 999 });
     check(SERIAL, NOW, VerifyError::UnknownSerial(SERIAL.to_owned()));
 }
 
@@ -205,20 +139,11 @@ fn the_serial_chooses_the_key_in_every_mode() {
     assert_eq!(keys.mode(), Mode::PublicKey);
     assert_eq!(keys.preferred_serial().as_deref(), Some(PUBLIC_KEY_ID));
     check(&keys, PUBLIC_KEY_ID, Ok(()));
-    check(
-        &keys,
-        &PUBLIC_KEY_ID.to_lowercase(),
-        unknown(&PUBLIC_KEY_ID.to_lowercase()),
-    );
+    check(&keys, &PUBLIC_KEY_ID.to_lowercase(), unknown(&PUBLIC_KEY_ID.to_lowercase()));
     check(&keys, SERIAL, unknown(SERIAL));
 
     let shared = keys.clone();
-    assert_eq!(
-        shared
-            .add_certificate(&WECHAT_KEY.certificate(SERIAL, 2040))
-            .as_deref(),
-        Ok(SERIAL)
-    );
+    assert_eq!(shared.add_certificate(&WECHAT_KEY.certificate(SERIAL, 2040)).as_deref(), Ok(SERIAL));
     assert_eq!(keys.mode(), Mode::Migrating);
     assert_eq!(keys.preferred_serial().as_deref(), Some(PUBLIC_KEY_ID));
     check(&keys, PUBLIC_KEY_ID, Ok(()));
@@ -226,13 +151,9 @@ fn the_serial_chooses_the_key_in_every_mode() {
     check(&keys, &SERIAL.to_lowercase(), Ok(()));
 
     let keys = TrustedKeys::new();
-    assert_eq!(
-        (keys.mode(), keys.preferred_serial()),
-        (Mode::Certificate, None)
-    );
+    assert_eq!((keys.mode(), keys.preferred_serial()), (Mode::Certificate, None));
     check(&keys, SERIAL, unknown(SERIAL));
-    keys.add_certificate(&OTHER_KEY.certificate(SERIAL, 2040))
-        .unwrap();
+    keys.add_certificate(&OTHER_KEY.certificate(SERIAL, 2040)).unwrap();
     check(&keys, SERIAL, Err(VerifyError::BadSignature));
     check(&keys, PUBLIC_KEY_ID, unknown(PUBLIC_KEY_ID));
 }
@@ -240,31 +161,16 @@ fn the_serial_chooses_the_key_in_every_mode() {
 #[test]
 fn certificates_are_replaced_as_a_whole_and_expire() {
     let keys = TrustedKeys::new();
-    let serials = || -> Vec<_> {
-        keys.certificates()
-            .into_iter()
-            .map(|known| known.serial)
-            .collect()
-    };
-    keys.replace_certificates([
-        WECHAT_KEY.certificate("00A1", 2041),
-        OTHER_KEY.certificate("7B", 2040),
-    ])
-    .unwrap();
-    assert_eq!(serials(), ["7B", "A1"]);
-
-    let refused =
-        keys.replace_certificates([WECHAT_KEY.certificate("7C", 2040), "nonsense".to_owned()]);
-    assert_eq!(
-        refused,
-        Err(KeyError::NotPem {
-            label: "CERTIFICATE"
-        })
-    );
-    assert_eq!(serials(), ["7B", "A1"]);
-
-    keys.replace_certificates([WECHAT_KEY.certificate(SERIAL, 2024)])
+    let serials = || -> Vec<_> { keys.certificates().into_iter().map(|known| known.serial).collect() };
+    keys.replace_certificates([WECHAT_KEY.certificate("00A1", 2041), OTHER_KEY.certificate("7B", 2040)])
         .unwrap();
+    assert_eq!(serials(), ["7B", "A1"]);
+
+    let refused = keys.replace_certificates([WECHAT_KEY.certificate("7C", 2040), "nonsense".to_owned()]);
+    assert_eq!(refused, Err(KeyError::NotPem { label: "CERTIFICATE" }));
+    assert_eq!(serials(), ["7B", "A1"]);
+
+    keys.replace_certificates([WECHAT_KEY.certificate(SERIAL, 2024)]).unwrap();
     assert_eq!(serials(), [SERIAL]);
     let map = signed(&WECHAT_KEY, SERIAL, BODY);
     let expired = Err(VerifyError::UnknownSerial(SERIAL.to_owned()));
@@ -276,26 +182,9 @@ fn keys_that_are_no_keys_are_refused() {
     let check = |id: &str, pem: &str, expected: KeyError| {
         assert_eq!(TrustedKeys::with_public_key(id, pem).err(), Some(expected));
     };
-    check(
-        "0114232134912410000000000000",
-        &WECHAT_KEY.public_pem,
-        KeyError::PublicKeyId,
-    );
-    check(
-        PUBLIC_KEY_ID,
-        &WECHAT_KEY.private_pem,
-        KeyError::NotPem {
-            label: "PUBLIC KEY",
-        },
-    );
-    check(
-        PUBLIC_KEY_ID,
-        "-----BEGIN PUBLIC KEY-----AAAA-----END PUBLIC KEY-----",
-        KeyError::NotRsa,
-    );
+    check("0114232134912410000000000000", &WECHAT_KEY.public_pem, KeyError::PublicKeyId);
+    check(PUBLIC_KEY_ID, &WECHAT_KEY.private_pem, KeyError::NotPem { label: "PUBLIC KEY" });
+    check(PUBLIC_KEY_ID, "-----BEGIN PUBLIC KEY-----AAAA-----END PUBLIC KEY-----", KeyError::NotRsa);
     let certificate = "-----BEGIN CERTIFICATE-----AAAA-----END CERTIFICATE-----";
-    assert_eq!(
-        TrustedKeys::new().add_certificate(certificate),
-        Err(KeyError::NotCertificate)
-    );
+    assert_eq!(TrustedKeys::new().add_certificate(certificate), Err(KeyError::NotCertificate));
 }

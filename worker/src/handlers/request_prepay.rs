@@ -12,7 +12,9 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
 use wechatpay::{Created, Error, Patience, Product};
 
 use crate::{
-    Context, context::Merchant, ladder,
+    Context,
+    context::Merchant,
+    ladder,
     transition::{self, Fact, Prepay},
 };
 
@@ -53,7 +55,8 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &RequestPrepay) -> Re
             if may_exist || said.earlier_unanswered || said.says_paid_used_or_closed() {
                 return ask_what_it_is(context, run, &payment).await;
             }
-            refused(context, run, &payment, Fact::CreateRefused { code: said.code, message: said.message }).await
+            refused(context, run, &payment, Fact::CreateRefused { code: said.code, message: said.message })
+                .await
         }
         Err(Error::Unsendable { cause }) if !may_exist => {
             let fact = Fact::CreateRefused { code: "UNSENDABLE".to_owned(), message: cause };

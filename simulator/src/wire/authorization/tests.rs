@@ -21,28 +21,15 @@ fn what_is_not_an_authorization() {
         (Some("Bearer abc".into()), Malformed::Scheme),
         (Some(GOOD.replace("RSA2048", "RSA4096")), Malformed::Scheme),
         (Some(GOOD.replace('"', "")), Malformed::Pairs),
-        (
-            Some(GOOD.replace("1789173000", "-1789173000")),
-            Malformed::Pairs,
-        ),
-        (
-            Some(GOOD.replace("1789173000", "9999999999999")),
-            Malformed::Pairs,
-        ),
+        (Some(GOOD.replace("1789173000", "-1789173000")), Malformed::Pairs),
+        (Some(GOOD.replace("1789173000", "9999999999999")), Malformed::Pairs),
         (Some(without(r#"mchid="1900000001","#)), Malformed::Pairs),
         (Some(without(r#",serial_no="4A""#)), Malformed::Pairs),
         (Some(GOOD.replace(r#""n""#, r#""""#)), Malformed::Pairs),
-        (
-            Some(format!(r#"{GOOD},mchid="1900000001""#)),
-            Malformed::Pairs,
-        ),
+        (Some(format!(r#"{GOOD},mchid="1900000001""#)), Malformed::Pairs),
         (Some(format!(r#"{GOOD},extra="1""#)), Malformed::Pairs),
     ] {
-        assert_eq!(
-            Authorization::parse(header.as_deref()),
-            Err(why),
-            "{header:?}"
-        );
+        assert_eq!(Authorization::parse(header.as_deref()), Err(why), "{header:?}");
     }
 }
 

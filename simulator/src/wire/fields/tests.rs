@@ -15,15 +15,9 @@ fn order() -> Value {
 fn mistake(body: &Value) -> Option<(String, String)> {
     let object = read_object(body.to_string().as_bytes()).unwrap();
     let refusal = check(&object, &[NATIVE, JSAPI_ALSO]).err()?;
-    assert_eq!(
-        (refusal.status.as_u16(), refusal.code),
-        (400, "PARAM_ERROR")
-    );
+    assert_eq!((refusal.status.as_u16(), refusal.code), (400, "PARAM_ERROR"));
     let detail = refusal.detail.unwrap();
-    Some((
-        detail["field"].as_str()?.into(),
-        detail["issue"].as_str()?.into(),
-    ))
+    Some((detail["field"].as_str()?.into(), detail["issue"].as_str()?.into()))
 }
 
 #[test]
@@ -104,11 +98,7 @@ fn each_required_field_is_missed() {
     ] {
         let mut body = order();
         let (parent, name) = pointer.rsplit_once('/').unwrap();
-        body.pointer_mut(parent)
-            .unwrap()
-            .as_object_mut()
-            .unwrap()
-            .remove(name);
+        body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
         let found = mistake(&body);
         assert_eq!(found, Some((pointer.into(), "缺少必填参数".into())));
     }

@@ -32,12 +32,7 @@ fn an_answer_is_classed_by_status_signature_and_body() {
             Well | Badly => headers(&all),
         };
         let body = body.as_bytes().to_vec();
-        let result = Answer {
-            status,
-            headers,
-            body,
-        }
-        .judge(|_, _| match signed {
+        let result = Answer { status, headers, body }.judge(|_, _| match signed {
             Badly => Err(Cause::Unverified(VerifyError::BadSignature).into()),
             _ => Ok(()),
         });
@@ -90,11 +85,7 @@ fn an_answer_is_classed_by_status_signature_and_body() {
 
 #[test]
 fn an_error_keeps_wechats_words_at_a_bearable_length() {
-    let body = format!(
-        r#"{{"code":"{}","message":"{}"}}"#,
-        "C".repeat(100),
-        "长".repeat(1000)
-    );
+    let body = format!(r#"{{"code":"{}","message":"{}"}}"#, "C".repeat(100), "长".repeat(1000));
     let answer = Answer {
         status: 400,
         headers: headers(&[("Request-ID", "08F78BB5AF0610D302-268435461")]),
@@ -105,8 +96,5 @@ fn an_error_keeps_wechats_words_at_a_bearable_length() {
     };
     assert_eq!(said.code.len(), 64);
     assert_eq!(said.message.chars().count(), 512);
-    assert_eq!(
-        said.request_id.as_deref(),
-        Some("08F78BB5AF0610D302-268435461")
-    );
+    assert_eq!(said.request_id.as_deref(), Some("08F78BB5AF0610D302-268435461"));
 }

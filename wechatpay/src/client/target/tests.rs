@@ -21,14 +21,8 @@ fn a_base_url_is_a_scheme_and_a_host() {
         let result = base_url(&mut url);
         assert_eq!(result.is_ok().then_some(url.as_str()), expected, "{text}");
     };
-    check(
-        "https://api.mch.weixin.qq.com",
-        Some("https://api.mch.weixin.qq.com"),
-    );
-    check(
-        "https://API.mch.weixin.qq.com/",
-        Some("https://api.mch.weixin.qq.com"),
-    );
+    check("https://api.mch.weixin.qq.com", Some("https://api.mch.weixin.qq.com"));
+    check("https://API.mch.weixin.qq.com/", Some("https://api.mch.weixin.qq.com"));
     check("http://127.0.0.1:8701", Some("http://127.0.0.1:8701"));
     check("http://127.0.0.1:8701/v3", None);
     check("https://user:secret@api.mch.weixin.qq.com", None);

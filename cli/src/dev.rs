@@ -1,0 +1,221 @@
+//! `everpaid dev`: simulator, api, worker, demo shop and checkout in one process.
+//!
+//! Everything it knows is in one directory: our SQLite file, the simulator's own, and the keys of
+//! this installation. Started again, it goes on where it was.
+
+use std::{
+    fs,
+    io::Write,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use api::ApiKeyHash;
+use entity::{Clock, Db};
+use migration::{Migrator, MigratorTrait};
+use rand::distr::{Alphanumeric, SampleString};
+use serde::{Deserialize, Serialize};
+use simulator::{MerchantCredentials, Simulator};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{AppKind, Config, Database, Links, Merchant, WeChat},
+    lock::DataLock,
+    roles::{self, Roles},
+    shop::{self, Shop},
+    terminal,
+};
+
+const MERCHANT: &str = "demo";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DevOptions {
+    /// Where the api and the checkout page are; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:8700")]
+    listen: SocketAddr,
+    /// Where the simulated WeChat Pay is.
+    #[arg(long, default_value = "127.0.0.1:8701")]
+    simulator_listen: SocketAddr,
+    /// Where Prometheus reads.
+    #[arg(long, default_value = "127.0.0.1:8702")]
+    metrics_listen: SocketAddr,
+    /// Where the demo shop is.
+    #[arg(long, default_value = "127.0.0.1:8703")]
+    shop_listen: SocketAddr,
+    /// Where everything is kept.
+    #[arg(long, default_value = "everpaid-data")]
+    data: PathBuf,
+}
+
+/// The keys of this installation, made at its first start.
+#[derive(Serialize, Deserialize)]
+struct DevKeys {
+    api_key: String,
+    link_key: String,
+    webhook_secret: String,
+}
+
+/// For scripts: where everything is. Written anew at every start.
+#[derive(Serialize)]
+struct DevJson<'a> {
+    api_url: &'a str,
+    simulator_url: &'a str,
+    metrics_url: &'a str,
+    shop_url: &'a str,
+    api_key: &'a str,
+    merchant: &'a str,
+    webhook_secret: &'a str,
+}
+
+pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
+    let DevOptions { data, .. } = &options;
+    // Before anything is touched: the simulator's file is in there too.
+    drop(DataLock::take(data)?);
+    let keys = DevKeys::of(data)?;
+
+    let simulator = Simulator::start(simulator::Options {
+        listen: options.simulator_listen,
+        data: Some(data.join("simulator.sqlite")),
+        ..simulator::Options::default()
+    })
+    .await
+    .context("starting the simulator")?;
+    let config = config(&options, &keys, &simulator.url(), simulator.merchant())?;
+    migrate(&config).await?;
+    let running = roles::start(Roles::BOTH, &config, Clock::System).await?;
+
+    let api_url = format!("http://{}", running.api_addr.context("the api has no address")?);
+    let metrics_url = format!("http://{}", running.metrics_addr);
+    let listener = roles::listen(options.shop_listen).await?;
+    let shop_url = format!("http://{}", listener.local_addr()?);
+    let stopping = CancellationToken::new();
+    let shop = Shop {
+        api_url: api_url.clone(),
+        api_key: keys.api_key.clone(),
+        simulator_url: simulator.url(),
+        metrics_url: metrics_url.clone(),
+        http: reqwest::Client::builder().no_proxy().build()?,
+    };
+    let shop = roles::serve(listener, shop::router(shop), stopping.clone());
+
+    let simulator_url = simulator.url();
+    let described = DevJson {
+        api_url: &api_url,
+        simulator_url: &simulator_url,
+        metrics_url: &metrics_url,
+        shop_url: &shop_url,
+        api_key: &keys.api_key,
+        merchant: MERCHANT,
+        webhook_secret: &keys.webhook_secret,
+    };
+    write_private(&data.join("dev.json"), &serde_json::to_vec_pretty(&described)?)?;
+    println!(
+        "
+  everpaid is running, with a simulated WeChat Pay. No money moves.    模拟环境，不会真实扣款。
+
+    buy something        {shop_url}
+    the payer's phone    {simulator_url}/phone
+    api                  {api_url}          (key: see {dev_json})
+    metrics              {metrics_url}/metrics
+
+  Ctrl-C stops it; started again, it goes on where it was.
+",
+        dev_json = data.join("dev.json").display()
+    );
+
+    terminal::told_to_stop().await?;
+    stopping.cancel();
+    shop.await?.context("serving the shop")?;
+    running.stop().await?;
+    simulator.stop().await;
+    Ok(())
+}
+
+impl DevKeys {
+    fn of(data: &Path) -> anyhow::Result<Self> {
+        let path = data.join("dev-keys.json");
+        match fs::read(&path) {
+            Ok(json) => serde_json::from_slice(&json).with_context(|| format!("reading {}", path.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let random = |length| Alphanumeric.sample_string(&mut rand::rng(), length);
+                let keys = Self {
+                    api_key: format!("sk_test_{}", random(43)),
+                    link_key: random(43),
+                    // Standard Webhooks wants base64 of 24 to 64 bytes; 32 letters are 24 bytes.
+                    webhook_secret: format!("whsec_{}", random(32)),
+                };
+                write_private(&path, &serde_json::to_vec_pretty(&keys)?)?;
+                Ok(keys)
+            }
+            Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+        }
+    }
+}
+
+/// The configuration that a shop would write by hand.
+fn config(
+    options: &DevOptions,
+    keys: &DevKeys,
+    simulator_url: &str,
+    credentials: MerchantCredentials,
+) -> anyhow::Result<Config> {
+    let apps = credentials.apps.into_iter().map(|app| {
+        let kind = match app.kind {
+            simulator::AppKind::ServiceAccount => AppKind::ServiceAccount,
+            simulator::AppKind::MiniProgram => AppKind::MiniProgram,
+        };
+        (app.appid, kind)
+    });
+    let merchant = Merchant {
+        display_name: "山茶小铺".to_owned(),
+        mchid: credentials.mchid,
+        certificate_serial: credentials.certificate_serial,
+        private_key: Some(credentials.private_key.into()),
+        private_key_file: None,
+        apiv3_key: Some(credentials.apiv3_key.into()),
+        apiv3_key_file: None,
+        previous_apiv3_key: None,
+        previous_apiv3_key_file: None,
+        public_key_id: Some(credentials.public_key_id),
+        public_key: Some(credentials.public_key),
+        public_key_file: None,
+        platform_certificate_files: Vec::new(),
+        out_trade_no_prefix: String::new(),
+        apps: apps.collect(),
+        api_key_hashes: vec![ApiKeyHash::of(&keys.api_key).to_hex()],
+    };
+    let file = std::path::absolute(options.data.join("everpaid.sqlite"))?;
+    Ok(Config {
+        public_url: None,
+        listen: options.listen,
+        metrics_listen: options.metrics_listen,
+        database: Database {
+            url: Some(format!("sqlite://{}", file.display()).into()),
+            ..Database::default()
+        },
+        wechat: WeChat { base_url: simulator_url.to_owned(), backup_url: None },
+        links: Links { key: Some(keys.link_key.clone().into()), ..Links::default() },
+        merchants: [(MERCHANT.to_owned(), merchant)].into(),
+    })
+}
+
+async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let db = Db::open(&config.database.options()?, Clock::System).await.context("opening the database")?;
+    Migrator::up(db.migrator(), None).await.context("migrating")?;
+    db.close().await.context("closing the database")
+}
+
+/// Readable by its owner only: there are keys in it.
+fn write_private(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
+    let mut open = fs::OpenOptions::new();
+    let mut file = open
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("writing {}", path.display()))?;
+    file.write_all(contents).with_context(|| format!("writing {}", path.display()))
+}
