@@ -16,6 +16,7 @@ use figment::{
     providers::{Env, Format, Toml},
 };
 use serde::{Deserialize, Deserializer};
+use simulator::MerchantCredentials;
 use wechatpay::{ApiV3Key, Client, Environment, PrivateKey, TrustedKeys};
 
 /// Everything that can be set. `everpaid.example.toml` says what each means.
@@ -124,6 +125,19 @@ fn metrics_listen() -> SocketAddr {
 }
 
 impl Config {
+    /// Everything by its default, on that database and with that WeChat Pay.
+    pub fn simulated(database_url: &str, simulator_url: &str, link_key: &str) -> Self {
+        Self {
+            public_url: None,
+            listen: listen(),
+            metrics_listen: metrics_listen(),
+            database: Database { url: Some(database_url.to_owned().into()), ..Database::default() },
+            wechat: WeChat { base_url: simulator_url.to_owned(), backup_url: None },
+            links: Links { key: Some(link_key.to_owned().into()), ..Links::default() },
+            merchants: BTreeMap::new(),
+        }
+    }
+
     /// Reads a file and the environment over it. A key that is not known is an error with its line.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let toml = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
@@ -172,6 +186,35 @@ impl WeChat {
 }
 
 impl Merchant {
+    /// The merchant of a simulator, with the API key of its shop.
+    pub fn simulated(display_name: &str, credentials: MerchantCredentials, api_key: &str) -> Self {
+        let apps = credentials.apps.into_iter().map(|app| {
+            let kind = match app.kind {
+                simulator::AppKind::ServiceAccount => AppKind::ServiceAccount,
+                simulator::AppKind::MiniProgram => AppKind::MiniProgram,
+            };
+            (app.appid, kind)
+        });
+        Self {
+            display_name: display_name.to_owned(),
+            mchid: credentials.mchid,
+            certificate_serial: credentials.certificate_serial,
+            private_key: Some(credentials.private_key.into()),
+            private_key_file: None,
+            apiv3_key: Some(credentials.apiv3_key.into()),
+            apiv3_key_file: None,
+            previous_apiv3_key: None,
+            previous_apiv3_key_file: None,
+            public_key_id: Some(credentials.public_key_id),
+            public_key: Some(credentials.public_key),
+            public_key_file: None,
+            platform_certificate_files: Vec::new(),
+            out_trade_no_prefix: String::new(),
+            apps: apps.collect(),
+            api_key_hashes: vec![ApiKeyHash::of(api_key).to_hex()],
+        }
+    }
+
     /// What the api may know.
     pub(crate) fn for_api(&self, name: &str) -> anyhow::Result<api::Merchant> {
         let key = |what: &str| format!("merchants.{name}.{what}");
@@ -336,9 +379,7 @@ fn describe(error: &figment::Error) -> String {
     let path = error.path.join(".");
     let under = if path.is_empty() { String::new() } else { format!(" under `{path}`") };
     match &error.kind {
-        Kind::UnknownField(name, known) => {
-            format!("unknown key `{name}`{under}; known are {}", known.join(", "))
-        }
+        Kind::UnknownField(_, known) => format!("unknown key `{path}`; known are {}", known.join(", ")),
         Kind::MissingField(name) => format!("missing key `{name}`{under}"),
         Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => {
             format!("`{path}` must be {expected}")

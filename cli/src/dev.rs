@@ -12,7 +12,6 @@ use std::{
 };
 
 use anyhow::Context;
-use api::ApiKeyHash;
 use entity::{Clock, Db};
 use migration::{Migrator, MigratorTrait};
 use rand::distr::{Alphanumeric, SampleString};
@@ -21,7 +20,7 @@ use simulator::{MerchantCredentials, Simulator};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{AppKind, Config, Database, Links, Merchant, WeChat},
+    config::{Config, Merchant},
     lock::DataLock,
     roles::{self, Roles},
     shop::{self, Shop},
@@ -161,43 +160,14 @@ fn config(
     simulator_url: &str,
     credentials: MerchantCredentials,
 ) -> anyhow::Result<Config> {
-    let apps = credentials.apps.into_iter().map(|app| {
-        let kind = match app.kind {
-            simulator::AppKind::ServiceAccount => AppKind::ServiceAccount,
-            simulator::AppKind::MiniProgram => AppKind::MiniProgram,
-        };
-        (app.appid, kind)
-    });
-    let merchant = Merchant {
-        display_name: "山茶小铺".to_owned(),
-        mchid: credentials.mchid,
-        certificate_serial: credentials.certificate_serial,
-        private_key: Some(credentials.private_key.into()),
-        private_key_file: None,
-        apiv3_key: Some(credentials.apiv3_key.into()),
-        apiv3_key_file: None,
-        previous_apiv3_key: None,
-        previous_apiv3_key_file: None,
-        public_key_id: Some(credentials.public_key_id),
-        public_key: Some(credentials.public_key),
-        public_key_file: None,
-        platform_certificate_files: Vec::new(),
-        out_trade_no_prefix: String::new(),
-        apps: apps.collect(),
-        api_key_hashes: vec![ApiKeyHash::of(&keys.api_key).to_hex()],
-    };
     let file = std::path::absolute(options.data.join("everpaid.sqlite"))?;
+    let database_url = format!("sqlite://{}", file.display());
+    let merchant = Merchant::simulated("山茶小铺", credentials, &keys.api_key);
     Ok(Config {
-        public_url: None,
         listen: options.listen,
         metrics_listen: options.metrics_listen,
-        database: Database {
-            url: Some(format!("sqlite://{}", file.display()).into()),
-            ..Database::default()
-        },
-        wechat: WeChat { base_url: simulator_url.to_owned(), backup_url: None },
-        links: Links { key: Some(keys.link_key.clone().into()), ..Links::default() },
         merchants: [(MERCHANT.to_owned(), merchant)].into(),
+        ..Config::simulated(&database_url, simulator_url, &keys.link_key)
     })
 }
 
