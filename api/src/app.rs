@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use entity::{Db, payment::Method};
+use entity::{Db, Timestamp, payment::Method};
 use tokio_util::sync::CancellationToken;
 use wechatpay::TrustedKeys;
 
@@ -85,6 +85,11 @@ impl App {
 
     pub(crate) fn db(&self) -> &Db {
         &self.0.db
+    }
+
+    /// Now, on this process' own watch.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.db.clock().now()
     }
 
     pub(crate) fn settings(&self) -> &AppSettings {

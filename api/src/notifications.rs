@@ -89,7 +89,7 @@ pub(crate) async fn receive(
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(refusal) => {
             app.rejected().remember(RejectedNotification {
-                at: app.db().clock().now(),
+                at: app.now(),
                 merchant,
                 reason: refusal.reason(),
             });
@@ -112,7 +112,7 @@ async fn take(
             Refusal::Unreadable
         }
     })?;
-    let now = app.db().clock().now();
+    let now = app.now();
     let signature = SignatureHeaders::from_map(headers)?;
     merchant.trusted_keys.verify(&signature, &body, now.unix_seconds())?;
 

@@ -126,7 +126,7 @@ pub(crate) async fn create_order(
     let created = OrderCreated {
         checkout_url: format!("{}/pay/{client_secret}", app.settings().public_url),
         client_secret,
-        order: views::Order::of(order, payment, &merchant, Reader::Shop),
+        order: views::Order::of(order, payment, &merchant, Reader::Shop, app.now()),
     };
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Answer(created)).into_response())
@@ -189,7 +189,7 @@ pub(crate) async fn list_orders(
         payments.into_iter().map(|payment| (payment.order_id.clone(), payment)).collect();
     let orders = found.into_iter().map(|order| {
         let payment = newest.remove(&order.id);
-        views::Order::of(order, payment, &merchant, Reader::Shop)
+        views::Order::of(order, payment, &merchant, Reader::Shop, app.now())
     });
     Ok(Answer(OrdersListed { orders: orders.collect(), has_more }))
 }
@@ -314,5 +314,5 @@ pub(crate) fn view(
     reader: Reader,
 ) -> Result<views::Order, ApiError> {
     let merchant = app.merchant(&order.merchant).ok_or(ApiError::OrderNotFound)?;
-    Ok(views::Order::of(order, payment, merchant, reader))
+    Ok(views::Order::of(order, payment, merchant, reader, app.now()))
 }

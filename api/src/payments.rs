@@ -89,9 +89,8 @@ pub(crate) async fn create_payment(
     }
     let mut hints = app.db().bus().follow(&order.id);
     let payment = app.db().write(async |txn| open(txn, &app, merchant, &order.id, &wanted).await).await?;
-    let payment =
-        wait(&app, payment, &mut hints, |payment| is_ready(payment, app.db().clock().now())).await?;
-    answer(payment, caller.reader(), app.db().clock().now())
+    let payment = wait(&app, payment, &mut hints, |payment| is_ready(payment, app.now())).await?;
+    answer(payment, caller.reader(), app.now())
 }
 
 /// Read a payment.
@@ -105,7 +104,7 @@ pub(crate) async fn find_payment(
     Path(id): Path<String>,
 ) -> Result<Answer<PaymentFound>, ApiError> {
     let payment = find(&app, &caller, &id).await?;
-    Ok(Answer(PaymentFound { payment: views::Payment::of(payment, caller.reader()) }))
+    Ok(Answer(PaymentFound { payment: views::Payment::of(payment, caller.reader(), app.now()) }))
 }
 
 /// Ask WeChat Pay about a payment now.
@@ -136,7 +135,7 @@ pub(crate) async fn confirm_payment(
         })
         .await?;
     }
-    Ok(Answer(PaymentFound { payment: views::Payment::of(payment, caller.reader()) }))
+    Ok(Answer(PaymentFound { payment: views::Payment::of(payment, caller.reader(), app.now()) }))
 }
 
 /// The QR code of a native payment, as SVG.
@@ -152,7 +151,7 @@ pub(crate) async fn show_qr(
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
     let payment = find(&app, &caller, &id).await?;
-    let shown = views::Payment::of(payment, caller.reader());
+    let shown = views::Payment::of(payment, caller.reader(), app.now());
     let code_url = shown.code_url.ok_or(ApiError::QrNotAvailable)?;
     let qr = fast_qr::QRBuilder::new(code_url)
         .ecl(fast_qr::ECL::M)
@@ -346,7 +345,7 @@ fn answer(payment: payment::Model, reader: Reader, now: entity::Timestamp) -> Re
     }
     let ready = is_ready(&payment, now);
     let location = format!("/v1/payments/{}", payment.id);
-    let found = Answer(PaymentFound { payment: views::Payment::of(payment, reader) });
+    let found = Answer(PaymentFound { payment: views::Payment::of(payment, reader, now) });
     if ready {
         return Ok(found.into_response());
     }

@@ -153,6 +153,7 @@ impl Order {
         payment: Option<payment::Model>,
         merchant: &Merchant,
         reader: Reader,
+        now: Timestamp,
     ) -> Self {
         let for_shop = (reader == Reader::Shop).then(|| OrderForShop {
             merchant_order_no: order.merchant_order_no,
@@ -170,16 +171,17 @@ impl Order {
             expires_at: order.expires_at,
             paid_at: order.paid_at,
             return_url: order.return_url,
-            payment: payment.map(|payment| Payment::of(payment, reader)),
+            payment: payment.map(|payment| Payment::of(payment, reader, now)),
             for_shop,
         }
     }
 }
 
 impl Payment {
-    pub fn of(payment: payment::Model, reader: Reader) -> Self {
+    pub fn of(payment: payment::Model, reader: Reader, now: Timestamp) -> Self {
         // What can no longer be paid with is not shown.
-        let payable = payment.status == payment::Status::AwaitingPayment;
+        let payable = payment.status == payment::Status::AwaitingPayment
+            && payment.prepay_expires_at.is_none_or(|end| now < end);
         let failure = payment.failure_code.map(|code| Failure {
             code,
             // WeChat Pay's message may repeat what was sent; it is for the shop.

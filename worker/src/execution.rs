@@ -3,20 +3,26 @@
 use std::{
     collections::HashSet,
     sync::{Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use entity::job::Lane;
+use futures::future::BoxFuture;
 use jobs::{Failure, Finished, Kind, RUN_LIMIT, Run, backoff, crash_point};
 use tokio::task::JoinError;
 use tracing::Instrument;
 
 use crate::{Context, registry};
 
+/// Finds and runs the handler of a job.
+pub(crate) type Dispatch = for<'a> fn(Kind, &'a Context, &'a Run) -> BoxFuture<'a, Result<Finished, Failure>>;
+
 /// Runs the jobs of one lane.
 pub(crate) struct Engine {
     context: Context,
     lane: Lane,
+    dispatch: Dispatch,
+    run_limit: Duration,
     /// Handed to the transport and not yet claimed: the pump need not hand them out again.
     handed_out: Mutex<HashSet<i64>>,
 }
@@ -34,8 +40,8 @@ enum Outcome {
 }
 
 impl Engine {
-    pub fn new(context: Context, lane: Lane) -> Self {
-        Self { context, lane, handed_out: Mutex::default() }
+    pub fn new(context: Context, lane: Lane, dispatch: Dispatch) -> Self {
+        Self { context, lane, dispatch, run_limit: RUN_LIMIT, handed_out: Mutex::default() }
     }
 
     pub fn context(&self) -> &Context {
@@ -107,12 +113,11 @@ impl Engine {
 
     async fn work(&self, kind: Kind, run: Run) -> Outcome {
         let run = std::sync::Arc::new(run);
-        let (context, inner) = (self.context.clone(), run.clone());
+        let (context, inner, dispatch) = (self.context.clone(), run.clone(), self.dispatch);
         // A task of its own: a panic in it is an answer here, and it can be ended.
-        let mut task =
-            tokio::spawn(async move { registry::dispatch(kind, &context, &inner).await }.in_current_span());
+        let mut task = tokio::spawn(async move { dispatch(kind, &context, &inner).await }.in_current_span());
         let ended: Result<Result<Finished, Failure>, JoinError> =
-            match tokio::time::timeout(RUN_LIMIT, &mut task).await {
+            match tokio::time::timeout(self.run_limit, &mut task).await {
                 Ok(ended) => ended,
                 Err(_) => {
                     task.abort();
@@ -120,7 +125,7 @@ impl Engine {
                     match task.await {
                         Ok(ended) => Ok(ended),
                         Err(_) => {
-                            tracing::error!("the run took longer than {RUN_LIMIT:?}");
+                            tracing::error!(limit = ?self.run_limit, "the run took too long");
                             self.lose(&run, "ran past its limit").await;
                             return Outcome::TimedOut;
                         }
@@ -184,3 +189,6 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,17 +4,25 @@
 //! name, and its line here. The compiler asks for all three.
 
 use entity::job::Lane;
+use futures::{FutureExt, future::BoxFuture};
 use jobs::{Failure, Finished, Job, Kind, Run};
 
 use crate::{Context, handlers};
 
 /// Runs the handler of a job.
-pub(crate) async fn dispatch(kind: Kind, context: &Context, run: &Run) -> Result<Finished, Failure> {
-    match kind {
-        Kind::RequestPrepay => handlers::request_prepay::run(context, run, &subject(run)?).await,
-        Kind::ApplyNotification => handlers::apply_notification::run(context, run, &subject(run)?).await,
-        Kind::ConfirmPayment => handlers::confirm_payment::run(context, run, &subject(run)?).await,
+pub(crate) fn dispatch<'a>(
+    kind: Kind,
+    context: &'a Context,
+    run: &'a Run,
+) -> BoxFuture<'a, Result<Finished, Failure>> {
+    async move {
+        match kind {
+            Kind::RequestPrepay => handlers::request_prepay::run(context, run, &subject(run)?).await,
+            Kind::ApplyNotification => handlers::apply_notification::run(context, run, &subject(run)?).await,
+            Kind::ConfirmPayment => handlers::confirm_payment::run(context, run, &subject(run)?).await,
+        }
     }
+    .boxed()
 }
 
 /// How many jobs of a queue run at once in one process. Chosen for the time WeChat Pay takes to

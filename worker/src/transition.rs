@@ -239,3 +239,6 @@ fn detail(fact: &Fact, order: &order::Model) -> Option<serde_json::Value> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

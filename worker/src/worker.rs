@@ -27,7 +27,7 @@ impl Worker {
     pub fn start(context: &Context) -> Self {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         for lane in Lane::ALL {
-            let engine = Arc::new(Engine::new(context.clone(), lane));
+            let engine = Arc::new(Engine::new(context.clone(), lane, registry::dispatch));
             let queue: Arc<dyn Transport> = Arc::new(Memory::new(registry::WINDOW));
             tasks.spawn(pump::run(engine.clone(), queue.clone(), stop.clone()));
             tasks.spawn(keep_working(engine, queue, stop.clone()));
@@ -85,3 +85,6 @@ async fn keep_working(engine: Arc<Engine>, queue: Arc<dyn Transport>, stop: Canc
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
+
+#[cfg(test)]
+mod tests;

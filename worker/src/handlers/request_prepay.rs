@@ -24,12 +24,16 @@ const PREPAY_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
 pub(crate) async fn run(context: &Context, run: &Run, job: &RequestPrepay) -> Result<Finished, Failure> {
     let payment = context.payment(&job.payment).await?;
     let order = context.order(&payment.order_id).await?;
-    if !matches!(payment.status, Status::Created | Status::Unknown) {
-        return context.db.write(async |txn| run.done(txn).await).await;
+    let has_died = payment.prepay_expires_at.is_some_and(|end| end <= context.now());
+    match payment.status {
+        Status::Created | Status::Unknown => {}
+        // The same bytes fetch a fresh prepay for the same payment.
+        Status::AwaitingPayment if has_died => {}
+        _ => return context.db.write(async |txn| run.done(txn).await).await,
     }
     // A run that died may have sent it and taken the answer with it.
     let may_exist =
-        payment.status == Status::Unknown || payment.create_signed_at.is_some() || run.unreported > 0;
+        payment.status != Status::Created || payment.create_signed_at.is_some() || run.unreported > 0;
     if order.status != order::Status::Pending || context.now() >= order.expires_at {
         return give_in(context, run, &payment, may_exist).await;
     }

@@ -1,0 +1,187 @@
+//! What a payer and an operator see.
+
+use entity::payment;
+use futures::StreamExt;
+use serde_json::{Value, json};
+
+use crate::system::{Answered, Placed, SERVICE_ACCOUNT, TestSystem};
+
+/// Reads server-sent events until `count` of them were seen; each as (id, data).
+async fn events(system: &TestSystem, order: &Placed, last: Option<i64>, count: usize) -> Vec<(i64, Value)> {
+    let url = system.url(&format!("/v1/orders/{}/events?client_secret={}", order.id, order.client_secret));
+    let mut request = system.http.get(url);
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    let response = request.send().await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut stream = response.bytes_stream();
+    let (mut text, mut seen) = (String::new(), Vec::new());
+    while seen.len() < count {
+        text += std::str::from_utf8(&stream.next().await.unwrap().unwrap()).unwrap();
+        while let Some((block, rest)) = text.split_once("\n\n") {
+            let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+            if let (Some(id), Some(data)) = (field("id:"), field("data:")) {
+                assert_eq!(field("event:"), Some("order"));
+                seen.push((id.parse().unwrap(), serde_json::from_str(data).unwrap()));
+            }
+            text = rest.to_owned();
+        }
+    }
+    seen
+}
+
+#[tokio::test]
+async fn a_page_follows_an_order_live_and_resumes_where_it_was() {
+    for mut system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let payment = system.ready_payment(&order).await;
+        let (seen, ()) = tokio::join!(events(&system, &order, None, 4), system.payer_pays(&payment));
+        let kinds: Vec<_> = seen.iter().map(|(id, data)| (*id, data["kind"].as_str().unwrap())).collect();
+        assert_eq!(
+            kinds,
+            [(1, "order_created"), (2, "payment_created"), (3, "prepay_issued"), (4, "payment_succeeded")]
+        );
+        assert_eq!(seen[3].1["order"]["status"], "paid");
+        // Another process, after a restart: what was missed comes first.
+        system.stop_everpaid().await;
+        system.resume().await;
+        let missed = events(&system, &order, Some(3), 1).await;
+        assert_eq!(missed[0].0, 4);
+        system.end().await;
+    }
+}
+
+/// R3.1, R3.3, R3.5: what opens the cashier in WeChat, for the person who was named.
+#[tokio::test]
+async fn a_mini_program_payment_comes_with_its_call_up_parameters() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let path = format!("/v1/orders/{}/payments", order.id);
+        let asked = json!({ "method": "jsapi", "app_id": SERVICE_ACCOUNT, "openid": "oPayerOfTea" });
+        let answered = system.shop_posts(&path, &asked).await;
+        assert_eq!(answered.status, 200, "{answered:?}");
+        let payment = &answered.body["payment"];
+        assert_eq!(payment["method"], "mini_program");
+        let call_up = payment["call_up"].as_object().unwrap();
+        let mut names: Vec<_> = call_up.keys().collect();
+        names.sort();
+        assert_eq!(names, ["appId", "nonceStr", "package", "paySign", "signType", "timeStamp"]);
+        assert!(call_up.values().all(Value::is_string));
+        assert_eq!((&call_up["appId"], &call_up["signType"]), (&json!(SERVICE_ACCOUNT), &json!("RSA")));
+        assert!(call_up["package"].as_str().unwrap().starts_with("prepay_id=wx"));
+
+        let payment = system.payment_of(&order).await;
+        assert_eq!(payment.method, payment::Method::MiniProgram);
+        let pay = simulator::Pay { openid: Some("oPayerOfTea".to_owned()), total: None };
+        system.simulator.pay(&payment.out_trade_no, pay).await.unwrap();
+        system.order_is_paid(&order).await;
+        for path in [format!("/v1/orders/{}", order.id), format!("/v1/orders/{}/timeline", order.id)] {
+            let shown = system.shop_gets(&path).await.body.to_string();
+            assert!(!shown.contains("oPayerOfTea"), "an openid leaves the server: {shown}");
+        }
+        system.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_payer_sees_amount_and_description_and_nothing_of_the_shops_own() {
+    let system = TestSystem::one().await;
+    let asked = json!({
+        "merchant_order_no": "T-1", "description": "茶", "amount": { "total": 1, "currency": "CNY" },
+        "attach": "only-for-the-shop", "metadata": { "secret": "only-for-the-shop" },
+    });
+    let placed = system.shop_posts("/v1/orders", &asked).await;
+    let secret = placed.body["client_secret"].as_str().unwrap();
+    let path = format!("/v1/orders/{}", placed.body["order"]["id"].as_str().unwrap());
+    let seen = system.get(&path, secret).await;
+    assert_eq!(seen.body["order"]["amount"], json!({ "total": 1, "currency": "CNY" }));
+    assert!(
+        !seen.body.to_string().contains("only-for-the-shop")
+            && seen.body["order"]["merchant_order_no"].is_null()
+    );
+    assert_eq!(system.shop_gets(&path).await.body["order"]["attach"], "only-for-the-shop");
+    system.end().await;
+}
+
+#[tokio::test]
+async fn the_qr_code_is_there_while_it_can_be_paid() {
+    let system = TestSystem::one().await;
+    let order = system.place_order("T-1").await;
+    let payment = system.ready_payment(&order).await;
+    // The page adds a field of its own, so that a fresh code is not taken from a cache.
+    let path = format!("/v1/payments/{}/qr.svg?client_secret={}&code=2", payment.id, order.client_secret);
+    let qr = Answered::of(system.http.get(system.url(&path))).await;
+    assert_eq!(
+        (qr.status, &qr.headers["content-type"], &qr.headers["cache-control"]),
+        (200, &"image/svg+xml".parse().unwrap(), &"no-store".parse().unwrap())
+    );
+    assert!(qr.body.as_str().unwrap().starts_with("<svg"));
+    system.payer_pays(&payment).await;
+    system.order_is_paid(&order).await;
+    let gone = Answered::of(system.http.get(system.url(&path))).await;
+    assert_eq!((gone.status, gone.code()), (404, "qr_not_available"));
+    system.end().await;
+}
+
+#[tokio::test]
+async fn the_checkout_page_is_strict_and_looking_changes_nothing() {
+    let system = TestSystem::one().await;
+    let order = system.place_order("T-1").await;
+    let rows = system.rows().await;
+    let page = Answered::of(system.http.get(system.url(&format!("/pay/{}", order.client_secret)))).await;
+    assert_eq!(page.status, 200);
+    let html = page.body.as_str().unwrap();
+    assert!(
+        html.contains(order.id.as_str()) && html.contains(&system.simulator.url()) && !html.contains("{{")
+    );
+    assert_eq!(page.headers["cache-control"], "no-store");
+    assert_eq!(page.headers["referrer-policy"], "no-referrer");
+    assert!(page.headers["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    for name in
+        ["main.js", "order.js", "view.js", "api.js", "copy.js", "environment.js", "style.css", "icon.svg"]
+    {
+        let asset = Answered::of(system.http.get(system.url(&format!("/checkout/{name}")))).await;
+        assert_eq!(asset.status, 200, "{name}");
+    }
+    for path in [
+        "/checkout/index.html",
+        "/checkout/package.json",
+        "/checkout/tests%2Forder.test.js",
+        "/checkout/..%2FCargo.toml",
+    ] {
+        assert_eq!(Answered::of(system.http.get(system.url(path))).await.status, 404, "{path}");
+    }
+    let unknown = Answered::of(system.http.get(system.url("/pay/cs_unknown"))).await;
+    assert!(unknown.status == 404 && unknown.body.as_str().unwrap().contains("链接无效"), "{unknown:?}");
+    assert_eq!(system.rows().await, rows);
+    system.end().await;
+}
+
+#[tokio::test]
+async fn an_operator_sees_life_readiness_and_figures() {
+    let system = TestSystem::one().await;
+    assert_eq!(Answered::of(system.http.get(system.url("/livez"))).await.status, 200);
+    let ready = Answered::of(system.http.get(system.url("/readyz"))).await;
+    assert_eq!((ready.status, &ready.body["ready"]), (200, &json!(true)));
+    let document = Answered::of(system.http.get(system.url("/openapi.json"))).await;
+    assert_eq!(document.body["openapi"].as_str().map(|version| &version[..3]), Some("3.1"));
+    let order = system.place_order("T-1").await;
+    let payment = system.ready_payment(&order).await;
+    system.payer_pays(&payment).await;
+    system.order_is_paid(&order).await;
+    system.jobs_are_idle().await;
+    let metrics = Answered::of(system.http.get(system.metrics_url())).await;
+    let metrics = metrics.body.as_str().unwrap();
+    for name in [
+        "everpaid_http_request_duration_seconds_bucket{method=\"POST\",route=\"/v1/orders/{id}/payments\"",
+        "everpaid_notifications_total{verdict=\"accepted\"}",
+        "everpaid_job_runs_total{kind=\"request_prepay\",outcome=\"finished\"}",
+        "everpaid_wechat_call_duration_seconds_bucket{operation=\"create_native\",host=\"primary\",outcome=\"ok\"",
+        "everpaid_job_oldest_overdue_seconds",
+    ] {
+        assert!(metrics.contains(name), "{name} is not in\n{metrics}");
+    }
+    assert!(!metrics.contains(order.id.as_str()) && !metrics.contains(&order.client_secret));
+    system.end().await;
+}

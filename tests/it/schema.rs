@@ -1,0 +1,102 @@
+//! What the schema refuses by itself, whatever the code does.
+
+use sea_orm::{ConnectionTrait, DbErr};
+
+use crate::system::TestSystem;
+
+const PAID_AT: &str = "paid_at = 1, status = 'paid'";
+
+#[tokio::test]
+async fn the_schema_repeats_what_matters() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let payment = system.ready_payment(&order).await;
+        let (o, p) = (order.id.as_str(), payment.id.as_str());
+        let copy_payment = |id: &str, changes: &str| {
+            format!(
+                "INSERT INTO payment (id, order_id, merchant, mchid, out_trade_no, method, app_id, amount, status, request_body, created_at)
+                 SELECT '{id}', order_id, merchant, mchid, {changes}, request_body, created_at FROM payment WHERE id = '{p}'"
+            )
+        };
+        let entry = |id: &str, kind: &str, reference: &str, amount: i64| {
+            format!(
+                "INSERT INTO money_entry (id, kind, reference, merchant, order_id, payment_id, amount, booked_at)
+                 VALUES ('{id}', '{kind}', '{reference}', 'teahouse', '{o}', '{p}', {amount}, 1)"
+            )
+        };
+        let refused = [
+            (
+                "a paid order without its time",
+                format!("UPDATE \"order\" SET status = 'paid' WHERE id = '{o}'"),
+            ),
+            (
+                "a time of payment without a paid order",
+                format!("UPDATE \"order\" SET paid_at = 1 WHERE id = '{o}'"),
+            ),
+            (
+                "a closed order without its time",
+                format!("UPDATE \"order\" SET status = 'closed' WHERE id = '{o}'"),
+            ),
+            ("a word that is no status", format!("UPDATE \"order\" SET status = 'lost' WHERE id = '{o}'")),
+            (
+                "more refunded than paid",
+                format!("UPDATE \"order\" SET {PAID_AT}, refunded = 3991 WHERE id = '{o}'"),
+            ),
+            ("nothing to pay", format!("UPDATE \"order\" SET amount = 0 WHERE id = '{o}'")),
+            ("another currency", format!("UPDATE \"order\" SET currency = 'USD' WHERE id = '{o}'")),
+            ("more told than happened", format!("UPDATE \"order\" SET told_seq = 99 WHERE id = '{o}'")),
+            (
+                "success without a transaction",
+                format!("UPDATE payment SET status = 'succeeded' WHERE id = '{p}'"),
+            ),
+            (
+                "a transaction without success",
+                format!("UPDATE payment SET transaction_id = '42' WHERE id = '{p}'"),
+            ),
+            (
+                "a second payment that can be paid",
+                copy_payment("pay_2", "'N2', method, app_id, amount, 'created'"),
+            ),
+            ("one number twice", copy_payment("pay_2", "out_trade_no, method, app_id, amount, 'closed'")),
+            (
+                "a mini-program payment by nobody",
+                copy_payment("pay_2", "'N2', 'mini_program', app_id, amount, 'closed'"),
+            ),
+            ("no money in the book", entry("mny_0", "payment", "4200", 0)),
+            ("a word that is no kind", entry("mny_0", "gift", "4200", 1)),
+        ];
+        let run = async |sql: &str| -> Result<u64, DbErr> {
+            let done = system.db().write(async |txn| txn.execute_unprepared(sql).await).await;
+            done.map(|done| done.rows_affected())
+        };
+        for (what, sql) in &refused {
+            assert!(run(sql).await.is_err(), "{} allows {what}", system.database.name);
+        }
+        assert_eq!(run(&entry("mny_1", "payment", "4200", 3990)).await.unwrap(), 1);
+        assert!(run(&entry("mny_2", "payment", "4200", 3990)).await.is_err(), "one reference twice");
+        assert!(run(&entry("mny_2", "payment", "4201", 3990)).await.is_err(), "one order paid twice");
+        assert_eq!(run(&entry("mny_2", "surplus", "4201", 3990)).await.unwrap(), 1);
+        // This test alone may leave its books in disorder.
+        run("DELETE FROM money_entry").await.unwrap();
+        system.end().await;
+    }
+}
+
+#[tokio::test]
+async fn sqlite_keeps_what_it_committed_when_the_power_fails() {
+    let system = TestSystem::one().await;
+    let pragma = async |name: &str| -> String {
+        let row = system.db().write(async |txn| {
+            let statement = sea_orm::Statement::from_string(system.db().backend(), format!("PRAGMA {name}"));
+            txn.query_one_raw(statement).await
+        });
+        let row = row.await.unwrap().unwrap();
+        row.try_get_by_index::<String>(0)
+            .or_else(|_| row.try_get_by_index::<i64>(0).map(|n| n.to_string()))
+            .unwrap()
+    };
+    assert_eq!(pragma("journal_mode").await, "wal");
+    assert_eq!(pragma("synchronous").await, "2", "FULL");
+    assert_eq!(pragma("foreign_keys").await, "1");
+    system.end().await;
+}

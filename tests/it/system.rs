@@ -1,0 +1,364 @@
+//! A whole everpaid with its WeChat Pay, in the words of the domain.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use entity::{
+    Clock, Db, ManualClock, OrderId, PaymentId, Timestamp, job, money_entry, notification, order,
+    order_event, payment,
+};
+use everpaid::{
+    config::{AppKind, Config, Merchant},
+    roles::{self, Roles, Running},
+};
+use sea_orm::{ActiveEnum, ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
+use serde_json::{Value, json};
+use simulator::{Credentials, Fault, Pay, Simulator};
+use testkit::TestDatabase;
+use tokio::time::{Instant, timeout};
+
+pub const API_KEY: &str = "sk_test_teahouse";
+pub const OTHER_API_KEY: &str = "sk_test_bookshop";
+pub const MERCHANT: &str = "teahouse";
+pub const OTHER_MERCHANT: &str = "bookshop";
+pub const UNBOUND_APP: &str = "wx00000000000000ff";
+pub const SERVICE_ACCOUNT: &str = "wx0000000000000001";
+const LINK_KEY: &str = "a link key of thirty-two bytes...";
+
+/// Nothing here takes longer, unless it never comes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Keys take a second to make, so they are made once.
+static CREDENTIALS: LazyLock<Credentials> = LazyLock::new(|| Credentials::generate().expect("keys"));
+
+/// One everpaid, one WeChat Pay, one clock for both.
+pub struct TestSystem {
+    pub database: TestDatabase,
+    pub simulator: Simulator,
+    pub clock: ManualClock,
+    pub http: reqwest::Client,
+    running: Option<Running>,
+    config: Config,
+}
+
+/// An order as a test knows it.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    pub id: OrderId,
+    pub client_secret: String,
+}
+
+/// An answer of the api.
+#[derive(Debug)]
+pub struct Answered {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub body: Value,
+}
+
+impl TestSystem {
+    /// One for each database of this run.
+    pub async fn each() -> Vec<Self> {
+        let mut all = Vec::new();
+        for database in testkit::databases().await {
+            all.push(Self::start(database).await);
+        }
+        all
+    }
+
+    /// One on SQLite, for what has nothing to do with the database.
+    pub async fn one() -> Self {
+        Self::start(testkit::sqlite().await).await
+    }
+
+    async fn start(database: TestDatabase) -> Self {
+        let clock = ManualClock::at(Timestamp::parse("2026-11-22T12:00:00+08:00").expect("a time"));
+        let credentials = tokio::task::spawn_blocking(|| CREDENTIALS.clone()).await.expect("keys");
+        let now = clock.clone();
+        let simulator = Simulator::start(simulator::Options {
+            now: Some(Arc::new(move || now.now().0)),
+            credentials: Some(credentials),
+            ..simulator::Options::default()
+        })
+        .await
+        .expect("a simulator");
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let of =
+            |name: &str, key: &str| (name.to_owned(), Merchant::simulated(name, simulator.merchant(), key));
+        let mut config = Config {
+            listen: anywhere,
+            metrics_listen: anywhere,
+            merchants: [of(MERCHANT, API_KEY), of(OTHER_MERCHANT, OTHER_API_KEY)].into(),
+            ..Config::simulated(&database.url, &simulator.url(), LINK_KEY)
+        };
+        let teahouse = config.merchants.get_mut(MERCHANT).expect("the teahouse");
+        teahouse.apps.insert(UNBOUND_APP.to_owned(), AppKind::ServiceAccount);
+        let mut system = Self {
+            database,
+            simulator,
+            clock,
+            http: reqwest::Client::builder().no_proxy().build().expect("a client"),
+            running: None,
+            config,
+        };
+        system.resume().await;
+        system
+    }
+
+    /// Starts everpaid again, at the same address.
+    pub async fn resume(&mut self) {
+        let running = roles::start(Roles::BOTH, &self.config, Clock::Manual(self.clock.clone())).await;
+        let running = running.expect("everpaid starts");
+        self.config.listen = running.api_addr.expect("an address");
+        self.running = Some(running);
+    }
+
+    pub async fn stop_everpaid(&mut self) {
+        self.running.take().expect("everpaid runs").stop().await.expect("an orderly end");
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.running.as_ref().expect("everpaid runs").db
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.config.listen)
+    }
+
+    pub fn metrics_url(&self) -> String {
+        format!("http://{}/metrics", self.running.as_ref().expect("everpaid runs").metrics_addr)
+    }
+
+    // ---- the shop ----
+
+    pub async fn place_order(&self, merchant_order_no: &str) -> Placed {
+        let answered = self.shop_posts("/v1/orders", &order(merchant_order_no)).await;
+        assert_eq!(answered.status, 201, "{answered:?}");
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        Placed {
+            id: text(&answered.body["order"]["id"]).parse().expect("an order id"),
+            client_secret: text(&answered.body["client_secret"]),
+        }
+    }
+
+    pub async fn shop_posts(&self, path: &str, body: &Value) -> Answered {
+        self.post(path, API_KEY, body).await
+    }
+
+    pub async fn shop_gets(&self, path: &str) -> Answered {
+        self.get(path, API_KEY).await
+    }
+
+    // ---- anyone ----
+
+    pub async fn post(&self, path: &str, token: &str, body: &Value) -> Answered {
+        Answered::of(self.http.post(self.url(path)).bearer_auth(token).json(body)).await
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> Answered {
+        Answered::of(self.http.get(self.url(path)).bearer_auth(token)).await
+    }
+
+    // ---- the payer ----
+
+    /// Opens a native payment and waits as long as a page would.
+    pub async fn open_payment(&self, order: &Placed) -> Answered {
+        let path = format!("/v1/orders/{}/payments", order.id);
+        self.post(&path, &order.client_secret, &json!({ "method": "native" })).await
+    }
+
+    /// Opens a payment that is ready at once.
+    pub async fn ready_payment(&self, order: &Placed) -> payment::Model {
+        let answered = self.open_payment(order).await;
+        assert_eq!(answered.status, 200, "{answered:?}");
+        self.payment_of(order).await
+    }
+
+    /// Scans and pays; returns when WeChat Pay has tried to tell us, if it does.
+    pub async fn payer_pays(&self, payment: &payment::Model) {
+        self.simulator.pay(&payment.out_trade_no, Pay::default()).await.expect("the payer pays");
+        self.simulator.notifications_settled().await.expect("notifications");
+    }
+
+    pub async fn confirm(&self, order: &Placed, payment: &PaymentId) -> Answered {
+        self.post(&format!("/v1/payments/{payment}/confirm"), &order.client_secret, &json!({})).await
+    }
+
+    // ---- WeChat Pay ----
+
+    pub fn wechat(&self, fault: Fault) {
+        self.simulator.add_fault(fault).expect("a fault that can happen");
+    }
+
+    pub fn wechat_is_well(&self) {
+        self.simulator.clear_faults();
+    }
+
+    // ---- time ----
+
+    /// Moves both clocks on and lets everything that became due happen.
+    pub async fn advance(&self, span: Duration) {
+        self.clock.advance(span);
+        self.simulator.clock_moved();
+        self.jobs_are_idle().await;
+        self.simulator.notifications_settled().await.expect("notifications");
+        self.jobs_are_idle().await;
+    }
+
+    /// Waits until nothing is due and nothing runs.
+    pub async fn jobs_are_idle(&self) {
+        let end = Instant::now() + PATIENCE;
+        let mut hints = self.db().bus().jobs();
+        loop {
+            let busy = job::Entity::find()
+                .filter(job::Column::DeadAt.is_null())
+                .filter(
+                    Condition::any()
+                        .add(job::Column::Lease.is_not_null())
+                        .add(job::Column::DueAt.lte(self.clock.now())),
+                )
+                .all(self.db().reader())
+                .await
+                .expect("the jobs");
+            if busy.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < end, "still busy: {busy:#?}");
+            // The end of a run is no hint, so look again soon.
+            timeout(Duration::from_millis(10), hints.recv()).await.ok();
+        }
+    }
+
+    // ---- what is known ----
+
+    pub async fn order(&self, order: &Placed) -> order::Model {
+        order::Entity::find_by_id(order.id.clone())
+            .one(self.db().reader())
+            .await
+            .expect("a read")
+            .expect("the order")
+    }
+
+    /// The newest payment of the order.
+    pub async fn payment_of(&self, order: &Placed) -> payment::Model {
+        payment::Entity::find()
+            .filter(payment::Column::OrderId.eq(order.id.clone()))
+            .order_by_desc(payment::Column::Id)
+            .one(self.db().reader())
+            .await
+            .expect("a read")
+            .expect("a payment")
+    }
+
+    pub async fn notifications(&self) -> Vec<notification::Model> {
+        notification::Entity::find()
+            .order_by_asc(notification::Column::Id)
+            .all(self.db().reader())
+            .await
+            .expect("a read")
+    }
+
+    pub async fn job(&self, kind: &str, subject: &str) -> Option<job::Model> {
+        job::Entity::find()
+            .filter(job::Column::Kind.eq(kind))
+            .filter(job::Column::Subject.eq(subject))
+            .one(self.db().reader())
+            .await
+            .expect("a read")
+    }
+
+    /// Waits until the order is paid.
+    pub async fn order_is_paid(&self, order: &Placed) {
+        let mut changes = self.db().bus().follow(&order.id);
+        let paid = async {
+            while !self.order(order).await.status.is_paid() {
+                timeout(Duration::from_millis(200), changes.changed()).await.ok();
+            }
+        };
+        timeout(PATIENCE, paid).await.expect("the order is paid in time");
+    }
+
+    /// The story of an order: who said what, and what was so after it.
+    pub async fn timeline(&self, order: &Placed) -> Vec<String> {
+        let events = order_event::Entity::find()
+            .filter(order_event::Column::OrderId.eq(order.id.clone()))
+            .order_by_asc(order_event::Column::Seq)
+            .all(self.db().reader())
+            .await
+            .expect("the events");
+        let line = |event: order_event::Model| {
+            let payment = event
+                .payment_status
+                .map_or_else(String::new, |status| format!(", payment {}", status.to_value()));
+            format!(
+                "{} {}: order {}{payment}",
+                event.learnt_from.to_value(),
+                event.kind.to_value(),
+                event.order_status.to_value()
+            )
+        };
+        events.into_iter().map(line).collect()
+    }
+
+    /// WeChat Pay's ledger and our money book, as lines that must be the same.
+    pub async fn books_agree(&self) {
+        let ledger = self.simulator.ledger().await.expect("the ledger");
+        let mut theirs: Vec<_> =
+            ledger.payments.iter().map(|paid| format!("{} {}", paid.transaction_id, paid.total)).collect();
+        let entries = money_entry::Entity::find().all(self.db().reader()).await.expect("the money book");
+        let mut ours: Vec<_> =
+            entries.iter().map(|entry| format!("{} {}", entry.reference, entry.amount.0)).collect();
+        theirs.sort();
+        ours.sort();
+        assert_eq!(ours, theirs, "{}", self.database.name);
+    }
+
+    pub async fn rows(&self) -> [u64; 6] {
+        let db = self.db().reader();
+        [
+            order::Entity::find().count(db).await.expect("a count"),
+            payment::Entity::find().count(db).await.expect("a count"),
+            notification::Entity::find().count(db).await.expect("a count"),
+            money_entry::Entity::find().count(db).await.expect("a count"),
+            order_event::Entity::find().count(db).await.expect("a count"),
+            job::Entity::find().count(db).await.expect("a count"),
+        ]
+    }
+
+    /// Nothing may be left to do, nothing given up, and the books must agree.
+    pub async fn end(mut self) {
+        self.jobs_are_idle().await;
+        let dead =
+            job::Entity::find().filter(job::Column::DeadAt.is_not_null()).all(self.db().reader()).await;
+        assert_eq!(dead.expect("a read"), [], "jobs were given up");
+        self.books_agree().await;
+        self.stop_everpaid().await;
+        self.simulator.stop().await;
+    }
+}
+
+impl Answered {
+    pub async fn of(request: reqwest::RequestBuilder) -> Self {
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let text = response.text().await.expect("a body");
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self { status, headers, body }
+    }
+
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
+
+/// An order for a cup of tea.
+pub fn order(merchant_order_no: &str) -> Value {
+    json!({
+        "merchant_order_no": merchant_order_no,
+        "description": "一壶龙井",
+        "amount": { "total": 3990, "currency": "CNY" },
+    })
+}

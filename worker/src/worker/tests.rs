@@ -1,0 +1,80 @@
+//! Jobs go on when the apalis worker under them dies, and more waits in the rows than in the queue.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use apalis_core::error::WorkerError;
+use entity::{Clock, PaymentId, job};
+use futures::{FutureExt, future::BoxFuture};
+use jobs::ConfirmPayment;
+use sea_orm::{EntityTrait, PaginatorTrait};
+
+use super::*;
+use crate::{execution::Dispatch, transport::Nudge};
+
+/// A queue whose first workers die: at once, and with work in hand.
+struct Flaky {
+    memory: Memory,
+    deaths_left: AtomicU32,
+}
+
+impl Transport for Flaky {
+    fn room(&self) -> BoxFuture<'_, usize> {
+        self.memory.room()
+    }
+
+    fn offer(&self, nudge: Nudge) -> BoxFuture<'_, bool> {
+        self.memory.offer(nudge)
+    }
+
+    fn work(
+        &self,
+        worker: WorkerContext,
+        engine: Arc<Engine>,
+    ) -> BoxFuture<'static, Result<(), WorkerError>> {
+        let dies =
+            self.deaths_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let working = self.memory.work(worker, engine);
+        if dies.is_err() {
+            return working;
+        }
+        // As a lost connection would end it: dropped in the middle of what it does.
+        async move {
+            tokio::select! {
+                ended = working => ended,
+                () = tokio::time::sleep(Duration::from_millis(10)) => Err(WorkerError::BackendError("lost".into())),
+            }
+        }
+        .boxed()
+    }
+}
+
+const DONE: Dispatch =
+    |_, context, run| async move { context.db.write(async |txn| run.done(txn).await).await }.boxed();
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_jobs_than_fit_are_all_done_although_workers_die() {
+    for database in testkit::databases().await {
+        let db = database.open(Clock::System).await;
+        let jobs: Vec<_> = (0..300).map(|_| ConfirmPayment { payment: PaymentId::generate() }).collect();
+        db.write(async |txn| jobs::enqueue_all(txn, &jobs).await).await.unwrap();
+
+        let context = Context::new(db.clone(), HashMap::new());
+        let engine = Arc::new(Engine::new(context, Lane::Background, DONE));
+        let queue = Arc::new(Flaky { memory: Memory::new(7), deaths_left: AtomicU32::new(3) });
+        let stop = CancellationToken::new();
+        let pumping = tokio::spawn(pump::run(engine.clone(), queue.clone(), stop.clone()));
+        let working = tokio::spawn(keep_working(engine, queue, stop.clone()));
+        let all_done = async {
+            while job::Entity::find().count(db.reader()).await.unwrap() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), all_done).await.expect("all jobs are done");
+        stop.cancel();
+        pumping.await.unwrap();
+        working.await.unwrap();
+    }
+}
