@@ -108,6 +108,7 @@ impl Clock {
     ///
     /// For what this process alone decides (the age of a notification, a throttle, a log).
     /// What is due is decided by [`crate::Db::now`].
+    #[expect(clippy::disallowed_methods, reason = "the one place where the machine's watch is read")]
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => Timestamp(jiff::Timestamp::now().as_millisecond()),

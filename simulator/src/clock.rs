@@ -53,6 +53,7 @@ impl SimClock {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the default that a caller may replace")]
 fn system_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -104,6 +104,7 @@ async fn a_wrong_amount_is_claimed_and_never_booked() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "some time to start from")]
 async fn an_injected_clock_that_jumps_is_noticed() {
     use std::sync::{
         Arc,
