@@ -2,7 +2,8 @@
 # Every check of everpaid, on SQLite and on a private Postgres that this script starts and stops.
 #
 # What it needs beside a Rust toolchain, it installs with apt on Debian: postgresql (the server
-# programs only; no service is used) and nodejs (for the tests of the checkout page).
+# programs only; no service is used), nodejs, npm, chromium and fonts-noto-cjk (the pages are tested in
+# a real browser), curl and jq (the README's calls are run as they stand there).
 # Without root and with something missing, it prints the one line to run and fails.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -15,6 +16,10 @@ postgres_bin() { ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n
 missing=()
 command -v cc >/dev/null || missing+=(build-essential)
 command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
+command -v curl >/dev/null || missing+=(curl)
+command -v jq >/dev/null || missing+=(jq)
+[ -x /usr/bin/chromium ] || missing+=(chromium fonts-noto-cjk)
 [ -x "$(postgres_bin)/initdb" ] || missing+=(postgresql)
 if [ ${#missing[@]} -gt 0 ]; then
   install="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
@@ -56,6 +61,9 @@ say "format";        cargo fmt --all --check
 say "page";          node --test checkout/tests/*.test.js cli/shop/tests/*.test.js
 say "clippy";        cargo clippy --workspace --all-targets --locked -- -D warnings
 say "docs";          RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
-say "tests";         cargo test --workspace --locked "$@"
+say "tests";         cargo test --workspace --locked
+say "browser";       cargo build --locked --quiet
+(cd tests/browser && npm ci --silent --no-audit --no-fund)
+node --test tests/browser/*.test.js
 
 say "all checks passed"

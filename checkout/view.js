@@ -1,7 +1,7 @@
 /** Draws a state. Holds no opinion about orders: what may be done is read from `order.js`. */
 
 import { countdown, moment, reasonFor, text, yuan } from "./copy.js";
-import { STATES, failureOf, isPaidElsewhere, may, returnAddress } from "./order.js";
+import { STATES, failureOf, isPaidElsewhere, may, returnAddress, timeLeft as timeLeftOf } from "./order.js";
 
 /** Paths in a 64-unit box, drawn with round strokes. */
 const MARKS = {
@@ -53,7 +53,7 @@ export function createView(document, page) {
     fill(part("counter"), COUNTERS[name]());
     part("counter").dataset.state = name;
     part("ticket").classList.toggle("ticket--single", !stub);
-    showTimeLeft(timeLeft);
+    showTimeLeft(timeLeftOf(state));
     settle(before, hadFocus);
   }
 
