@@ -6,7 +6,10 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response, Sse, sse},
 };
-use entity::{OrderId, Timestamp, order_event, payment};
+use entity::{
+    OrderId, Timestamp, order_event,
+    payment::{self, Status},
+};
 use futures::{Stream, stream};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jobs::ConfirmPayment;
@@ -132,7 +135,7 @@ impl Follower {
     async fn confirm(&self) -> Result<(), DbErr> {
         let live = payment::Entity::find()
             .filter(payment::Column::OrderId.eq(self.order.clone()))
-            .filter(payment::Column::Status.eq(payment::Status::AwaitingPayment))
+            .filter(payment::Column::Status.is_in([Status::AwaitingPayment, Status::Unknown]))
             .one(self.app.db().reader())
             .await?;
         let Some(payment) = live else { return Ok(()) };

@@ -229,7 +229,8 @@ async fn open(
             return Err(ApiError::PaymentInProgress);
         }
         if !is_ready(&live, now) {
-            jobs::enqueue(txn, &RequestPrepay::for_payment(&live)).await?;
+            let earliest = RequestPrepay::earliest(&live, now);
+            jobs::enqueue_urgently(txn, &RequestPrepay::for_payment(&live), earliest).await?;
         }
         return Ok(live);
     }

@@ -92,7 +92,7 @@ pub enum ApiError {
     PaymentRefused { code: String, message: String },
     #[error("too busy; try again")]
     Busy,
-    #[error("something went wrong here; nothing was changed")]
+    #[error("something went wrong here; the same request again is safe")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

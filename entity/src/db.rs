@@ -84,6 +84,8 @@ impl Db {
     /// Runs `work` in one write transaction.
     ///
     /// `Ok` commits and then tells the hints that were collected; `Err` rolls back and tells nothing.
+    /// If the connection is lost during the commit, the error says so and the outcome is not known:
+    /// whoever asked asks again, and every insert here can be repeated.
     /// A deadlock or a serialisation failure of Postgres comes back as the error it is: the caller
     /// is a job that will run again, or a client that will.
     pub async fn write<T, E>(&self, work: impl AsyncFnOnce(&Txn) -> Result<T, E>) -> Result<T, E>
@@ -111,8 +113,11 @@ impl Db {
                 Ok(value)
             }
             Err(error) => {
-                // Dropping would roll back as well, but only when the connection is next used.
-                txn.inner.rollback().await?;
+                // Dropping would roll back as well, but only when the connection is next used. If even
+                // this fails the connection is gone, and its transaction with it.
+                if let Err(rollback) = txn.inner.rollback().await {
+                    tracing::warn!(error = %rollback, "a transaction could not be rolled back");
+                }
                 Err(error)
             }
         }

@@ -69,6 +69,14 @@ pub struct ConfirmPayment {
 }
 
 impl RequestPrepay {
+    /// However often a payer taps, the bytes of one payment go out again at most this often.
+    pub const THROTTLE: Duration = Duration::from_secs(1);
+
+    /// The first moment at which the bytes may go out again.
+    pub fn earliest(payment: &payment::Model, now: Timestamp) -> Timestamp {
+        payment.create_signed_at.map_or(now, |signed| now.max(signed + Self::THROTTLE))
+    }
+
     pub fn for_payment(payment: &payment::Model) -> Self {
         Self { payment: payment.id.clone() }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use entity::{order, payment::Status};
+use everpaid::roles::Roles;
 use http::HeaderMap;
 use simulator::{Fault, FaultKind, Pay, Target};
 
@@ -349,6 +350,38 @@ async fn a_qr_code_that_died_is_fetched_anew_for_the_same_payment() {
         assert_ne!(first.code_url, second.code_url);
         system.payer_pays(&second).await;
         system.order_is_paid(&order).await;
+        system.end().await;
+    }
+}
+
+/// 平台证书 instead of 微信支付公钥: the same story.
+#[tokio::test]
+async fn paid_where_wechat_signs_with_a_platform_certificate() {
+    let system = TestSystem::with_platform_certificate().await;
+    let order = system.place_order("T-1").await;
+    let payment = system.ready_payment(&order).await;
+    system.payer_pays(&payment).await;
+    system.order_is_paid(&order).await;
+    system.end().await;
+}
+
+/// Two more processes on one Postgres, an api and a worker that cannot hint at each other: what one
+/// writes down, another finds. On SQLite there is one process, and a second role is refused.
+#[tokio::test]
+async fn paid_with_api_and_worker_apart() {
+    for mut system in TestSystem::each().await {
+        if system.database.name == "sqlite" {
+            system.end().await;
+            continue;
+        }
+        system.stop_everpaid().await;
+        let worker = system.start_apart(Roles::WORKER).await;
+        system.resume_as(Roles::API).await;
+        let order = system.place_order("T-1").await;
+        let payment = system.ready_payment(&order).await;
+        system.payer_pays(&payment).await;
+        system.order_is_paid(&order).await;
+        worker.stop().await.unwrap();
         system.end().await;
     }
 }

@@ -16,7 +16,8 @@ use everpaid::{
 };
 use sea_orm::{ActiveEnum, ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
-use simulator::{Credentials, Fault, Pay, Simulator};
+use simulator::{Credentials, Fault, Pay, Simulator, TrustMode};
+use tempfile::TempDir;
 use testkit::TestDatabase;
 use tokio::time::{Instant, timeout};
 
@@ -42,6 +43,7 @@ pub struct TestSystem {
     pub http: reqwest::Client,
     running: Option<Running>,
     config: Config,
+    _certificates: TempDir,
 }
 
 /// An order as a test knows it.
@@ -64,30 +66,47 @@ impl TestSystem {
     pub async fn each() -> Vec<Self> {
         let mut all = Vec::new();
         for database in testkit::databases().await {
-            all.push(Self::start(database).await);
+            all.push(Self::start(database, TrustMode::PublicKey).await);
         }
         all
     }
 
     /// One on SQLite, for what has nothing to do with the database.
     pub async fn one() -> Self {
-        Self::start(testkit::sqlite().await).await
+        Self::start(testkit::sqlite().await, TrustMode::PublicKey).await
     }
 
-    async fn start(database: TestDatabase) -> Self {
+    /// One whose WeChat Pay signs with a platform certificate.
+    pub async fn with_platform_certificate() -> Self {
+        Self::start(testkit::sqlite().await, TrustMode::Certificate).await
+    }
+
+    async fn start(database: TestDatabase, mode: TrustMode) -> Self {
         let clock = ManualClock::at(Timestamp::parse("2026-11-22T12:00:00+08:00").expect("a time"));
         let credentials = tokio::task::spawn_blocking(|| CREDENTIALS.clone()).await.expect("keys");
         let now = clock.clone();
         let simulator = Simulator::start(simulator::Options {
             now: Some(Arc::new(move || now.now().0)),
             credentials: Some(credentials),
+            mode,
             ..simulator::Options::default()
         })
         .await
         .expect("a simulator");
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let of =
-            |name: &str, key: &str| (name.to_owned(), Merchant::simulated(name, simulator.merchant(), key));
+        let certificates = tempfile::tempdir().expect("a temporary directory");
+        let of = |name: &str, key: &str| {
+            let credentials = simulator.merchant();
+            let certificate = credentials.platform_certificate.clone();
+            let mut merchant = Merchant::simulated(name, credentials, key);
+            if let Some(pem) = certificate {
+                let file = certificates.path().join(format!("{name}.pem"));
+                std::fs::write(&file, pem).expect("a file");
+                (merchant.public_key_id, merchant.public_key) = (None, None);
+                merchant.platform_certificate_files = vec![file];
+            }
+            (name.to_owned(), merchant)
+        };
         let mut config = Config {
             listen: anywhere,
             metrics_listen: anywhere,
@@ -103,6 +122,7 @@ impl TestSystem {
             http: reqwest::Client::builder().no_proxy().build().expect("a client"),
             running: None,
             config,
+            _certificates: certificates,
         };
         system.resume().await;
         system
@@ -110,10 +130,21 @@ impl TestSystem {
 
     /// Starts everpaid again, at the same address.
     pub async fn resume(&mut self) {
-        let running = roles::start(Roles::BOTH, &self.config, Clock::Manual(self.clock.clone())).await;
+        self.resume_as(Roles::BOTH).await;
+    }
+
+    pub async fn resume_as(&mut self, roles: Roles) {
+        let running = roles::start(roles, &self.config, Clock::Manual(self.clock.clone())).await;
         let running = running.expect("everpaid starts");
         self.config.listen = running.api_addr.expect("an address");
         self.running = Some(running);
+    }
+
+    /// Another process on the same database, with that role and no way to hint.
+    pub async fn start_apart(&self, roles: Roles) -> Running {
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = Config { listen: anywhere, ..self.config.clone() };
+        roles::start(roles, &config, Clock::Manual(self.clock.clone())).await.expect("another process starts")
     }
 
     pub async fn stop_everpaid(&mut self) {
