@@ -1,7 +1,7 @@
 //! The payer's page. Looking at it has no effect.
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use entity::order;
@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use sea_orm::EntityTrait;
 
-use crate::{app::App, problem::ApiError};
+use crate::{app::App, problem::ApiError, request::Segment};
 
 #[derive(RustEmbed)]
 #[folder = "../checkout"]
@@ -25,7 +25,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
      frame-src weixin: weixinping: weixinpreinject:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /pay/{client_secret}`
-pub(crate) async fn page(State(app): State<App>, Path(secret): Path<String>) -> Result<Response, ApiError> {
+pub(crate) async fn page(State(app): State<App>, Segment(secret): Segment) -> Result<Response, ApiError> {
     let order = match app.settings().link_keys.order(&secret) {
         Some(id) => order::Entity::find_by_id(id).one(app.db().reader()).await?,
         None => None,
@@ -42,7 +42,7 @@ pub(crate) async fn page(State(app): State<App>, Path(secret): Path<String>) -> 
 }
 
 /// `GET /checkout/{file}`
-pub(crate) async fn asset(Path(name): Path<String>) -> Result<Response, ApiError> {
+pub(crate) async fn asset(Segment(name): Segment) -> Result<Response, ApiError> {
     let file = Files::get(&name).filter(|_| !name.ends_with(".html")).ok_or(ApiError::NoSuchRoute)?;
     let kind = HeaderValue::from_str(file.metadata.mimetype()).map_err(|_| ApiError::NoSuchRoute)?;
     // The page names its modules without a version, so they are asked for each time.

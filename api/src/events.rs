@@ -3,11 +3,11 @@
 use std::{collections::VecDeque, convert::Infallible, time::Duration};
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response, Sse, sse},
 };
 use entity::{
-    OrderId, Timestamp, order_event,
+    OrderId, Timestamp, order, order_event,
     payment::{self, Status},
 };
 use futures::{Stream, stream};
@@ -20,11 +20,15 @@ use crate::{
     app::App,
     caller::CallerByUrl,
     problem::{ApiError, Problem},
+    request::Segment,
     views::Event,
 };
 
 /// A hint may be lost; then the rows are read this often.
 const READ_EVERY: Duration = Duration::from_millis(500);
+
+/// Little happens to an order that is paid or closed.
+const READ_EVERY_AT_REST: Duration = Duration::from_secs(5);
 
 /// While somebody follows an order, WeChat Pay is asked this often.
 const CONFIRM_EVERY: Duration = Duration::from_secs(10);
@@ -51,7 +55,7 @@ const PAGE: u64 = 50;
 pub(crate) async fn stream_order_events(
     State(app): State<App>,
     CallerByUrl(caller): CallerByUrl,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let order = caller.order(&app, &id).await?;
@@ -63,6 +67,7 @@ pub(crate) async fn stream_order_events(
         last,
         read: VecDeque::new(),
         next_confirm: Instant::now(),
+        read_every: READ_EVERY,
     };
     let keep_alive = sse::KeepAlive::new().interval(KEEP_ALIVE);
     // A proxy that buffers would hold the news back.
@@ -78,6 +83,7 @@ struct Follower {
     last: i64,
     read: VecDeque<order_event::Model>,
     next_confirm: Instant,
+    read_every: Duration,
 }
 
 impl Follower {
@@ -98,6 +104,8 @@ impl Follower {
         loop {
             if let Some(event) = self.read.pop_front() {
                 self.last = event.seq;
+                let is_at_rest = event.order_status.is_paid() || event.order_status == order::Status::Closed;
+                self.read_every = if is_at_rest { READ_EVERY_AT_REST } else { READ_EVERY };
                 return Some(event);
             }
             match self.look().await {
@@ -109,7 +117,7 @@ impl Follower {
             tokio::select! {
                 () = stopping.cancelled() => return None,
                 changed = self.hints.changed() => changed.ok()?,
-                () = tokio::time::sleep(READ_EVERY) => {}
+                () = tokio::time::sleep(self.read_every) => {}
             }
         }
     }
@@ -124,11 +132,14 @@ impl Follower {
             .all(self.app.db().reader())
             .await?;
         self.read.extend(events);
+        if !self.read.is_empty() {
+            return Ok(true);
+        }
         if self.next_confirm <= Instant::now() {
             self.next_confirm = Instant::now() + CONFIRM_EVERY;
             self.confirm().await?;
         }
-        Ok(!self.read.is_empty())
+        Ok(false)
     }
 
     /// Somebody is looking: WeChat Pay is to be asked ten seconds after it was asked last.

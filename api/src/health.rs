@@ -18,7 +18,7 @@ pub(crate) async fn livez() -> &'static str {
 
 /// `GET /readyz`: 200 when the database answers and has the schema that this process was built for.
 pub(crate) async fn readyz(State(app): State<App>) -> Response {
-    let pending = Migrator::get_pending_migrations(app.db().reader()).await;
+    let pending = Migrator::get_pending_migrations_read_only(app.db().reader()).await;
     let (status, database, schema) = match &pending {
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "unreachable", "unknown"),
         Ok(pending) if !pending.is_empty() => (StatusCode::SERVICE_UNAVAILABLE, "ok", "migrations pending"),

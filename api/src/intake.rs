@@ -3,10 +3,14 @@
 //! Whatever waits is written together and then answered together. Under load that shares the
 //! disk's flush among hundreds; without load nobody waits for company.
 
-use entity::{Db, notification};
+use entity::{
+    Db, Txn,
+    notification::{self, Verdict},
+};
 use jobs::{ApplyNotification, crash_point};
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryTrait, sea_query::OnConflict,
+    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QueryTrait,
+    sea_query::OnConflict,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -78,7 +82,11 @@ async fn write_batches(db: Db, receiver: std::sync::Arc<tokio::sync::Mutex<mpsc:
     }
 }
 
-async fn write(db: &Db, notifications: Vec<notification::Model>) -> Result<(), DbErr> {
+async fn write(db: &Db, mut notifications: Vec<notification::Model>) -> Result<(), DbErr> {
+    // Two writers that insert the same copies in one order wait for each other; in two, for ever.
+    notifications.sort_by(|a, b| (&a.merchant, &a.wechat_id).cmp(&(&b.merchant, &b.wechat_id)));
+    let told = notifications.len();
+    let wechat_ids: Vec<_> = notifications.iter().map(|row| row.wechat_id.clone()).collect();
     db.write(async |txn| {
         let rows = notifications.into_iter().map(|row| row.into_active_model());
         let known = OnConflict::columns([notification::Column::Merchant, notification::Column::WechatId])
@@ -94,7 +102,24 @@ async fn write(db: &Db, notifications: Vec<notification::Model>) -> Result<(), D
             .map(|row| Ok(ApplyNotification { notification: row.try_get("", "id")? }))
             .collect();
         crash_point!("intake.inserted");
-        jobs::enqueue_all(txn, &new?).await
+        let mut jobs = new?;
+        if jobs.len() < told {
+            jobs.extend(unsettled(txn, wechat_ids).await?);
+            jobs.sort_by(|a, b| a.notification.cmp(&b.notification));
+            jobs.dedup();
+        }
+        jobs::enqueue_all(txn, &jobs).await
     })
     .await
+}
+
+/// Those that WeChat Pay repeats because nobody acted on them yet: they are asked for again, in
+/// case their job is dead.
+async fn unsettled(txn: &Txn, wechat_ids: Vec<String>) -> Result<Vec<ApplyNotification>, DbErr> {
+    let rows = notification::Entity::find()
+        .filter(notification::Column::WechatId.is_in(wechat_ids))
+        .filter(notification::Column::Verdict.eq(Verdict::Received))
+        .all(txn)
+        .await?;
+    Ok(rows.iter().map(ApplyNotification::for_notification).collect())
 }

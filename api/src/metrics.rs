@@ -92,11 +92,14 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map_or("unmatched".to_owned(), |path| path.as_str().to_owned());
-    let method = request.method().clone();
+    // A client may invent methods; a label may not.
+    let method = match request.method().as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known.to_owned(),
+        _ => "other".to_owned(),
+    };
     let started = Instant::now();
     let response = next.run(request).await;
     let status = response.status().as_u16().to_string();
-    let method = method.as_str().to_owned();
     metrics::histogram!("everpaid_http_request_duration_seconds",
         "method" => method, "route" => route, "status" => status)
     .record(started.elapsed());

@@ -10,7 +10,7 @@ use std::{
 
 use axum::{
     Json,
-    extract::{Path, State, rejection::BytesRejection},
+    extract::{State, rejection::BytesRejection},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -24,7 +24,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use wechatpay::{SignatureHeaders, VerifyError};
 
-use crate::{app::App, intake::NotTaken};
+use crate::{app::App, intake::NotTaken, request::Segment};
 
 /// The headers that belong to the signature, kept with the bytes they sign.
 const KEPT_HEADERS: [&str; 5] = [
@@ -75,7 +75,7 @@ struct Recognised {
 /// `POST /v1/wechat/notifications/{merchant}`: 204 after the commit, `FAIL` otherwise.
 pub(crate) async fn receive(
     State(app): State<App>,
-    Path(merchant): Path<String>,
+    Segment(merchant): Segment,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {

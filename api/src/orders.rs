@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json as Answer,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use entity::{
@@ -25,7 +25,7 @@ use crate::{
     app::App,
     caller::{Caller, Shop},
     problem::{ApiError, Problem},
-    request::{Json, Query},
+    request::{Json, Query, Segment},
     text,
     views::{self, Amount, Reader},
 };
@@ -140,7 +140,7 @@ pub(crate) async fn create_order(
 pub(crate) async fn find_order(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Answer<OrderFound>, ApiError> {
     let order = caller.order(&app, &id).await?;
     let payment = newest_payment(app.db().reader(), &order).await?;
@@ -166,6 +166,7 @@ pub(crate) async fn list_orders(
         .order_by_desc(order::Column::Id)
         .limit(limit + 1);
     if let Some(number) = asked.merchant_order_no {
+        text::merchant_order_no("/merchant_order_no", &number)?;
         query = query.filter(order::Column::MerchantOrderNo.eq(number));
     }
     if let Some(status) = asked.status {

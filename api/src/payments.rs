@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     Json as Answer,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use entity::{
@@ -28,7 +28,7 @@ use crate::{
     app::{App, Merchant, MerchantApp},
     caller::{Caller, CallerByUrl},
     problem::{ApiError, Problem},
-    request::Json,
+    request::{Json, Segment},
     views::{self, Reader},
 };
 
@@ -78,7 +78,7 @@ pub(crate) struct PaymentFound {
 pub(crate) async fn create_payment(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
     Json(asked): Json<CreatePayment>,
 ) -> Result<Response, ApiError> {
     let order = caller.order(&app, &id).await?;
@@ -101,7 +101,7 @@ pub(crate) async fn create_payment(
 pub(crate) async fn find_payment(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Answer<PaymentFound>, ApiError> {
     let payment = find(&app, &caller, &id).await?;
     Ok(Answer(PaymentFound { payment: views::Payment::of(payment, caller.reader(), app.now()) }))
@@ -118,7 +118,7 @@ pub(crate) async fn find_payment(
 pub(crate) async fn confirm_payment(
     State(app): State<App>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Answer<PaymentFound>, ApiError> {
     let mut payment = find(&app, &caller, &id).await?;
     if !payment.status.is_at_rest() && payment.status != Status::Queued {
@@ -148,7 +148,7 @@ pub(crate) async fn confirm_payment(
 pub(crate) async fn show_qr(
     State(app): State<App>,
     CallerByUrl(caller): CallerByUrl,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Response, ApiError> {
     let payment = find(&app, &caller, &id).await?;
     let shown = views::Payment::of(payment, caller.reader(), app.now());
@@ -169,6 +169,8 @@ pub(crate) async fn show_qr(
 struct Wanted<'a> {
     method: Method,
     app: &'a MerchantApp,
+    /// Whether the app was named, or is as good as any other.
+    app_matters: bool,
     openid: Option<&'a str>,
 }
 
@@ -189,12 +191,13 @@ impl<'a> Wanted<'a> {
             return Err(ApiError::invalid("/openid", "must be at most 128 printable ASCII characters"));
         }
         let app = merchant.app_for(asked.method, asked.app_id.as_deref()).ok_or(ApiError::AppUnknown)?;
-        Ok(Self { method: asked.method, app, openid })
+        let app_matters = asked.method == Method::MiniProgram || asked.app_id.is_some();
+        Ok(Self { method: asked.method, app, app_matters, openid })
     }
 
     fn is(&self, payment: &payment::Model) -> bool {
         self.method == payment.method
-            && self.app.id == payment.app_id
+            && (!self.app_matters || self.app.id == payment.app_id)
             && self.openid == payment.openid.as_deref()
     }
 }
@@ -279,6 +282,9 @@ async fn open(
     };
     order_event::append(txn, &order, entry, |_| {}).await?;
     jobs::enqueue(txn, &RequestPrepay::for_payment(&payment)).await?;
+    // From birth to rest there is always somebody who will ask, whatever becomes of the request.
+    let first_look = now + ConfirmPayment::FIRST_LOOK;
+    jobs::enqueue_at(txn, &ConfirmPayment::for_payment(&payment), first_look).await?;
     Ok(payment)
 }
 
@@ -340,7 +346,7 @@ fn is_ready(payment: &payment::Model, now: entity::Timestamp) -> bool {
 
 fn answer(payment: payment::Model, reader: Reader, now: entity::Timestamp) -> Result<Response, ApiError> {
     if payment.status == Status::Failed {
-        let code = payment.failure_code.unwrap_or_default();
+        let code = payment.failure_code.ok_or(ApiError::PaymentNotOpened)?;
         let message = payment.failure_message.filter(|_| reader == Reader::Shop).unwrap_or_default();
         return Err(ApiError::PaymentRefused { code, message });
     }

@@ -88,6 +88,8 @@ pub enum ApiError {
     OpenidNotVerified,
     #[error("name the app: this merchant has several, or none of that id")]
     AppUnknown,
+    #[error("the payment could not be opened at WeChat Pay; open another")]
+    PaymentNotOpened,
     #[error("WeChat Pay refused the payment")]
     PaymentRefused { code: String, message: String },
     #[error("too busy; try again")]
@@ -139,6 +141,9 @@ impl ApiError {
             Self::AppUnknown => (S::BAD_REQUEST, "app_unknown", "The app is not known", false),
             Self::PaymentRefused { .. } => {
                 (S::UNPROCESSABLE_ENTITY, "payment_refused", "WeChat Pay refused the payment", false)
+            }
+            Self::PaymentNotOpened => {
+                (S::CONFLICT, "payment_not_opened", "The payment came to nothing", true)
             }
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Too busy", true),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here", true),

@@ -3,13 +3,15 @@
 //! To add an endpoint: a handler with its `utoipa::path` beside its kin, its line here, and
 //! `UPDATE_GOLDEN=1 cargo test -p api` to see `openapi.json` change.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::DefaultBodyLimit,
     middleware,
     routing::{get, post},
 };
-use tower_http::compression::CompressionLayer;
+use tower_http::{compression::CompressionLayer, timeout::RequestBodyTimeoutLayer};
 use utoipa::{OpenApi, openapi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -17,6 +19,8 @@ use crate::{
     app::App, checkout, events, health, intake::BODY_MAX, metrics, notifications, orders, payments, problem,
     request, timeline,
 };
+
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(OpenApi)]
 #[openapi(
@@ -49,6 +53,8 @@ pub fn router(app: App) -> Router {
         .route_layer(middleware::from_fn(metrics::observe))
         .fallback(problem::no_such_route)
         .layer(DefaultBodyLimit::max(request::BODY_MAX))
+        // Whoever begins a body and does not go on with it is not waited for.
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
         .layer(middleware::from_fn(problem::render))
         .with_state(app)
 }

@@ -1,9 +1,6 @@
 //! Why an order is where it is: everything that is written down about it, in order of time.
 
-use axum::{
-    Json as Answer,
-    extract::{Path, State},
-};
+use axum::{Json as Answer, extract::State};
 use entity::{Timestamp, job, notification, order_event, payment};
 use jobs::Kind;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
@@ -15,6 +12,7 @@ use crate::{
     app::App,
     caller::{Caller, Shop},
     problem::{ApiError, Problem},
+    request::Segment,
 };
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -79,7 +77,7 @@ enum What {
 pub(crate) async fn show_timeline(
     State(app): State<App>,
     Shop(merchant): Shop,
-    Path(id): Path<String>,
+    Segment(id): Segment,
 ) -> Result<Answer<TimelineShown>, ApiError> {
     let order = Caller::Shop(merchant).order(&app, &id).await?;
     let db = app.db().reader();
@@ -95,9 +93,9 @@ pub(crate) async fn show_timeline(
     let payments =
         payment::Entity::find().filter(payment::Column::OrderId.eq(order.id.clone())).all(db).await?;
     let subjects = payments.iter().map(|payment| payment.id.as_str());
-    let kinds = [Kind::RequestPrepay, Kind::ConfirmPayment].map(Kind::name);
+    let subjects = subjects.chain(notifications.iter().map(|notification| notification.id.as_str()));
     let jobs = job::Entity::find()
-        .filter(job::Column::Kind.is_in(kinds))
+        .filter(job::Column::Kind.is_in(Kind::ALL.map(Kind::name)))
         .filter(job::Column::Subject.is_in(subjects))
         .all(db)
         .await?;

@@ -4,13 +4,14 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
-use entity::{Clock, Db};
+use entity::{Clock, Db, DbOptions};
 use migration::{Migrator, MigratorTrait};
 use simulator::{Simulator, TrustMode};
 
 use crate::{
     config::Config,
     dev::{self, DevOptions},
+    lock::DataLock,
     roles::{self, Roles},
     terminal::{self, LogFormat},
 };
@@ -111,7 +112,10 @@ async fn serve(roles: Roles, config: &Config) -> anyhow::Result<()> {
     let running = roles::start(roles, config, Clock::System).await?;
     tracing::info!(api = ?running.api_addr, metrics = %running.metrics_addr, "everpaid is running");
     terminal::told_to_stop().await?;
-    running.stop().await
+    tokio::select! {
+        stopped = running.stop() => stopped,
+        again = terminal::told_to_stop() => again.and_then(|()| anyhow::bail!("told twice, stopped at once")),
+    }
 }
 
 async fn simulate(options: SimulatorOptions) -> anyhow::Result<()> {
@@ -138,7 +142,11 @@ async fn simulate(options: SimulatorOptions) -> anyhow::Result<()> {
 async fn migrate(action: Migrate) -> anyhow::Result<()> {
     let (Migrate::Up(WithConfig { config }) | Migrate::Status(WithConfig { config })) = &action;
     let config = Config::read(config)?;
-    let db = Db::open(&config.database.options()?, Clock::System).await.context("opening the database")?;
+    // A migration may take longer than a request.
+    let options = DbOptions { statement_limit: None, ..config.database.options()? };
+    let _lock =
+        DataLock::directory_of(&options.url).map(|directory| DataLock::take(&directory)).transpose()?;
+    let db = Db::open(&options, Clock::System).await.context("opening the database")?;
     if matches!(action, Migrate::Up(_)) {
         Migrator::up(db.migrator(), None).await.context("migrating")?;
     }

@@ -109,10 +109,7 @@ impl Default for Database {
 
 impl Default for WeChat {
     fn default() -> Self {
-        Self {
-            base_url: "https://api.mch.weixin.qq.com".to_owned(),
-            backup_url: Some("https://api2.mch.weixin.qq.com".to_owned()),
-        }
+        Self { base_url: BASE_URL.to_owned(), backup_url: None }
     }
 }
 
@@ -152,6 +149,36 @@ impl Config {
         Figment::new().merge(Toml::string(toml)).merge(environment).extract().map_err(Box::new)
     }
 
+    /// What the api may know of every merchant. No key may open two of them.
+    pub(crate) fn merchants_of_api(&self) -> anyhow::Result<Vec<api::Merchant>> {
+        let mut seen = std::collections::HashSet::new();
+        for hash in self.merchants.values().flat_map(|merchant| &merchant.api_key_hashes) {
+            ensure!(seen.insert(hash.to_ascii_lowercase()), "one of the api_key_hashes is there twice");
+        }
+        self.merchants.iter().map(|(name, one)| one.for_api(name)).collect()
+    }
+
+    /// Where payers and WeChat Pay reach us. WeChat Pay itself takes only https and a public name.
+    pub(crate) fn public_url(&self, listening: SocketAddr) -> anyhow::Result<String> {
+        let Some(url) = &self.public_url else {
+            ensure!(self.wechat.simulator_url().is_some(), "public_url is not set");
+            return Ok(format!("http://{listening}"));
+        };
+        let url = url.trim_end_matches('/');
+        let host = url.split_once("://").map_or("", |(_, rest)| rest);
+        let is_public =
+            url.starts_with("https://") && !host.starts_with("localhost") && !host.starts_with("127.");
+        ensure!(
+            is_public || self.wechat.simulator_url().is_some(),
+            "public_url must be https and public: WeChat Pay sends no notification elsewhere"
+        );
+        ensure!(
+            !host.is_empty() && !url.contains(['?', '#']) && url.len() <= 200,
+            "public_url is not an address"
+        );
+        Ok(url.to_owned())
+    }
+
     /// The keys that payers' links are made with.
     pub fn link_keys(&self) -> anyhow::Result<LinkKeys> {
         let Links { key, key_file, previous_key, previous_key_file } = &self.links;
@@ -170,11 +197,22 @@ impl Database {
             url.starts_with("sqlite:") || url.starts_with("postgres:") || url.starts_with("postgresql:"),
             "database.url must begin with sqlite: or postgres:"
         );
-        Ok(DbOptions { url, writers: self.writers, readers: self.readers })
+        Ok(DbOptions { writers: self.writers, readers: self.readers, ..DbOptions::new(url) })
     }
 }
 
+const BASE_URL: &str = "https://api.mch.weixin.qq.com";
+const BACKUP_URL: &str = "https://api2.mch.weixin.qq.com";
+
 impl WeChat {
+    /// The second host. WeChat Pay's own stands behind WeChat Pay's own first one only: what was
+    /// meant for a simulator or a gateway must not go elsewhere.
+    fn backup_url(&self) -> Option<String> {
+        let default = || (self.base_url.trim_end_matches('/') == BASE_URL).then(|| BACKUP_URL.to_owned());
+        let url = self.backup_url.clone().or_else(default)?;
+        Some(url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty())
+    }
+
     /// The address, if it is not WeChat Pay's own: then pages say that no money moves.
     pub(crate) fn simulator_url(&self) -> Option<String> {
         let host = self.base_url.split_once("://").map_or(self.base_url.as_str(), |(_, host)| host);
@@ -234,8 +272,10 @@ impl Merchant {
         ensure!(!self.apps.is_empty(), "{} must name at least one app", key("apps"));
         let api_keys = self.api_key_hashes.iter().map(|hash| {
             ApiKeyHash::from_hex(hash)
-                .with_context(|| format!("{} must be SHA-256 in hex", key("api_key_hashes")))
+                .filter(|hash| *hash != ApiKeyHash::of(""))
+                .with_context(|| format!("{} must be the SHA-256 of a key, in hex", key("api_key_hashes")))
         });
+        let api_keys = api_keys.collect::<Result<_, _>>()?;
         let apps = self.apps.iter().map(|(id, kind)| api::MerchantApp {
             id: id.clone(),
             kind: match kind {
@@ -249,7 +289,7 @@ impl Merchant {
             mchid: self.mchid.clone(),
             apps: apps.collect(),
             trusted_keys: self.trusted_keys(name)?,
-            api_keys: api_keys.collect::<Result<_, _>>()?,
+            api_keys,
             out_trade_no_prefix: self.out_trade_no_prefix.clone(),
         })
     }
@@ -279,7 +319,7 @@ impl Merchant {
         };
         let client = Client::new(wechatpay::Config {
             base_url: wechat.base_url.trim_end_matches('/').to_owned(),
-            backup_url: wechat.backup_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
+            backup_url: wechat.backup_url(),
             merchant: wechatpay::Merchant {
                 mchid: self.mchid.clone(),
                 certificate_serial: self.certificate_serial.clone(),

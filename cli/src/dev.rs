@@ -179,13 +179,14 @@ async fn migrate(config: &Config) -> anyhow::Result<()> {
 
 /// Readable by its owner only: there are keys in it.
 fn write_private(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
-    let mut open = fs::OpenOptions::new();
-    let mut file = open
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .with_context(|| format!("writing {}", path.display()))?;
-    file.write_all(contents).with_context(|| format!("writing {}", path.display()))
+    // Written beside it and renamed, so that a process that dies here leaves no half of it.
+    let beside = path.with_extension("new");
+    let write = || {
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(contents)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    write().with_context(|| format!("writing {}", path.display()))
 }

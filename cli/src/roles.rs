@@ -1,13 +1,13 @@
 //! Starting the roles of a process from its configuration, and stopping them in order.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, bail, ensure};
 use api::{App, AppSettings};
 use axum::Router;
 use entity::{Clock, Db};
 use migration::{Migrator, MigratorTrait};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 use worker::Worker;
 
@@ -57,8 +57,9 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
     let metrics_addr = metrics.local_addr()?;
 
     let db = Db::open(&database, clock).await.context("opening the database")?;
-    let pending =
-        Migrator::get_pending_migrations(db.migrator()).await.context("reading the schema's version")?;
+    let pending = Migrator::get_pending_migrations_read_only(db.reader())
+        .await
+        .context("reading the schema's version")?;
     ensure!(pending.is_empty(), "{} migrations are pending; run `everpaid migrate up` first", pending.len());
     if lock.is_some() {
         // Whoever held them is gone, or the lock would be held.
@@ -79,14 +80,9 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
         false => None,
     };
     if let (Some(listener), Some(addr)) = (listener, api_addr) {
-        let public_url = config.public_url.clone().unwrap_or_else(|| format!("http://{addr}"));
         let settings = AppSettings {
-            public_url: public_url.trim_end_matches('/').to_owned(),
-            merchants: config
-                .merchants
-                .iter()
-                .map(|(name, one)| one.for_api(name))
-                .collect::<Result<_, _>>()?,
+            public_url: config.public_url(addr)?,
+            merchants: config.merchants_of_api()?,
             link_keys: config.link_keys()?,
             simulator_url: config.wechat.simulator_url(),
         };
@@ -97,11 +93,16 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
 }
 
 impl Running {
-    /// Takes no new request, answers those that are there, finishes the jobs that run.
+    /// Takes no new request, answers those that are there, finishes the jobs that run. A client that
+    /// does not go away is left after ten seconds.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stopping.cancel();
-        for server in self.servers {
-            server.await?.context("serving")?;
+        let end = Instant::now() + Duration::from_secs(10);
+        for mut server in self.servers {
+            match tokio::time::timeout_at(end, &mut server).await {
+                Ok(served) => served?.context("serving")?,
+                Err(_) => server.abort(),
+            }
         }
         if let Some(worker) = self.worker {
             worker.stop().await;

@@ -24,11 +24,13 @@ pub struct DbOptions {
     pub writers: u32,
     /// Connections of the reading pool.
     pub readers: u32,
+    /// On Postgres no statement may take longer. None for migrations, which may.
+    pub statement_limit: Option<Duration>,
 }
 
 impl DbOptions {
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), writers: 16, readers: 4 }
+        Self { url: url.into(), writers: 16, readers: 4, statement_limit: Some(STATEMENT_LIMIT) }
     }
 }
 
@@ -47,8 +49,8 @@ impl Db {
         let sqlite = options.url.starts_with("sqlite:");
         let writers = if sqlite { 1 } else { options.writers };
         Ok(Self {
-            writer: Database::connect(connect_options(&options.url, writers)).await?,
-            reader: Database::connect(connect_options(&options.url, options.readers)).await?,
+            writer: Database::connect(connect_options(options, writers)).await?,
+            reader: Database::connect(connect_options(options, options.readers)).await?,
             clock,
             bus: Bus::default(),
         })
@@ -88,7 +90,20 @@ impl Db {
     /// whoever asked asks again, and every insert here can be repeated.
     /// A deadlock or a serialisation failure of Postgres comes back as the error it is: the caller
     /// is a job that will run again, or a client that will.
+    ///
+    /// It may take ten seconds in all. That is less than a job's run limit, so that a database that
+    /// hangs is a failure that is reported, and never kills a job.
     pub async fn write<T, E>(&self, work: impl AsyncFnOnce(&Txn) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<DbErr>,
+    {
+        match tokio::time::timeout(WRITE_LIMIT, self.write_without_limit(work)).await {
+            Ok(written) => written,
+            Err(_) => Err(DbErr::Custom(format!("a transaction took longer than {WRITE_LIMIT:?}")).into()),
+        }
+    }
+
+    async fn write_without_limit<T, E>(&self, work: impl AsyncFnOnce(&Txn) -> Result<T, E>) -> Result<T, E>
     where
         E: From<DbErr>,
     {
@@ -128,6 +143,12 @@ impl Db {
         self.writer.close().await
     }
 }
+
+const WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Whoever waits for a row waits less than whoever waits for the statement.
+const LOCK_LIMIT: Duration = Duration::from_secs(5);
+const STATEMENT_LIMIT: Duration = Duration::from_secs(8);
 
 /// A write transaction. A helper that takes one neither begins nor commits.
 #[derive(Debug)]
@@ -175,9 +196,18 @@ async fn now(connection: &impl ConnectionTrait, clock: &Clock) -> Result<Timesta
     row.try_get("", "now").map(Timestamp)
 }
 
-fn connect_options(url: &str, connections: u32) -> ConnectOptions {
-    let mut options = ConnectOptions::new(url);
+fn connect_options(db: &DbOptions, connections: u32) -> ConnectOptions {
+    let limit = db.statement_limit;
+    let mut options = ConnectOptions::new(&db.url);
     options
+        .map_sqlx_postgres_opts(move |postgres| match limit {
+            None => postgres,
+            Some(limit) => postgres.options([
+                ("statement_timeout", limit.as_millis().to_string()),
+                ("lock_timeout", LOCK_LIMIT.as_millis().to_string()),
+                ("idle_in_transaction_session_timeout", "30000".to_owned()),
+            ]),
+        })
         .max_connections(connections)
         .min_connections(1)
         // Shorter than a job's run limit, so that a database that hangs is an orderly failure.

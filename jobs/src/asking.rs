@@ -3,11 +3,12 @@
 //! Asking for a job that exists makes it due earlier. While it runs, the wish is kept in
 //! `wanted_at`, which the claim cleared and the finish honours: the run may have loaded its facts
 //! before this transaction, so it cannot count as the answer.
+//! Asking for a job that is dead revives it for one more run.
 
 use entity::{Hint, Timestamp, Txn, job::Lane};
 use sea_orm::{ActiveEnum, ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
-use crate::Job;
+use crate::{Job, UNFINISHED_MAX};
 
 /// Asks for the job at once, in its own lane.
 pub async fn enqueue<J: Job>(txn: &Txn, job: &J) -> Result<(), DbErr> {
@@ -42,12 +43,14 @@ async fn ask<J: Job>(txn: &Txn, jobs: &[J], due_at: Option<Timestamp>, lane: Lan
     let sql = format!(
         "INSERT INTO job (kind, subject, lane, due_at, created_at) VALUES {rows}
          ON CONFLICT (kind, subject) DO UPDATE SET
+           unfinished = CASE WHEN job.dead_at IS NULL THEN job.unfinished ELSE {last_run} END, dead_at = NULL,
            lane = {least}(job.lane, excluded.lane),
            due_at = CASE WHEN job.lease IS NULL THEN {least}(job.due_at, excluded.due_at) ELSE job.due_at END,
            wanted_at = CASE WHEN job.lease IS NULL THEN NULL
              ELSE {least}(COALESCE(job.wanted_at, excluded.due_at), excluded.due_at) END
          RETURNING id, lane, CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS is_due",
         rows = rows.join(", "),
+        last_run = UNFINISHED_MAX - 1,
     );
     let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
     for row in txn.query_all_raw(statement).await? {

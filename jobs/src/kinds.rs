@@ -96,6 +96,9 @@ impl ConfirmPayment {
         Self { payment: payment.id.clone() }
     }
 
+    /// How long after a payment was opened WeChat Pay is first asked about it, if nobody told us.
+    pub const FIRST_LOOK: Duration = Duration::from_secs(5);
+
     /// The first moment at which WeChat Pay may be asked about it again.
     pub fn earliest(payment: &payment::Model, now: Timestamp) -> Timestamp {
         payment.asked_at.map_or(now, |asked| now.max(asked + Self::THROTTLE))

@@ -28,13 +28,20 @@ pub async fn due(db: &Db, lane: Lane, limit: u64) -> Result<Vec<i64>, DbErr> {
 
 /// Is there a live row for this job?
 pub async fn is_asked_for<J: Job>(connection: &impl ConnectionTrait, job: &J) -> Result<bool, DbErr> {
-    let found = job::Entity::find()
+    Ok(find(connection, job).await?.is_some_and(|row| row.dead_at.is_none()))
+}
+
+/// When this job was given up, if it was.
+pub async fn died_at<J: Job>(connection: &impl ConnectionTrait, job: &J) -> Result<Option<Timestamp>, DbErr> {
+    Ok(find(connection, job).await?.and_then(|row| row.dead_at))
+}
+
+async fn find<J: Job>(connection: &impl ConnectionTrait, job: &J) -> Result<Option<job::Model>, DbErr> {
+    job::Entity::find()
         .filter(job::Column::Kind.eq(J::KIND.name()))
         .filter(job::Column::Subject.eq(job.subject()))
-        .filter(job::Column::DeadAt.is_null())
         .one(connection)
-        .await?;
-    Ok(found.is_some())
+        .await
 }
 
 /// How one kind of job stands.

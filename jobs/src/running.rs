@@ -68,12 +68,9 @@ pub async fn claim(txn: &Txn, job_id: i64) -> Result<Option<Run>, DbErr> {
     let token = Ulid::generate().to_string();
     let (now, now_value) = txn.now_sql("$1");
     let lease = i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
-    // A lease that ends later than the longest lease from now was taken before the clock stepped
-    // back: it is over.
     let sql = format!(
         "UPDATE job SET lease = $2, due_at = {now} + $3, wanted_at = NULL, runs = runs + 1, unfinished = unfinished + 1
-         WHERE id = $4 AND dead_at IS NULL
-           AND (due_at <= {now} OR (lease IS NOT NULL AND due_at > {now} + 2 * $3))
+         WHERE id = $4 AND dead_at IS NULL AND due_at <= {now}
          RETURNING kind, subject, runs, unfinished, failures"
     );
     let values: [Value; 4] = [now_value, token.clone().into(), lease.into(), job_id.into()];
@@ -94,9 +91,13 @@ pub async fn claim(txn: &Txn, job_id: i64) -> Result<Option<Run>, DbErr> {
 }
 
 impl Run {
-    /// Has the lease enough time left to begin something that takes this long?
-    pub fn has_time_for(&self, span: Duration) -> bool {
-        self.claimed.elapsed() + span < LEASE
+    /// Refuses to begin something that may outlast the lease, as after a process was frozen.
+    pub fn has_time_for(&self, span: Duration) -> Result<(), Failure> {
+        if self.claimed.elapsed() + span < LEASE {
+            Ok(())
+        } else {
+            Err(Failure::Retry("too little of the lease is left".to_owned()))
+        }
     }
 
     /// Did this many runs die under it that one more would be folly?
@@ -125,14 +126,14 @@ impl Run {
     /// The run failed and said so. It is tried again at that time.
     pub async fn failed(&self, txn: &Txn, why: &str, next: Timestamp) -> Result<Finished, Failure> {
         let sql = self.next(txn, "unfinished = 0, failures = failures + 1, last_error = $5");
-        self.released(txn, &sql, vec![next.0.into(), self.own_lane(), why.into()]).await
+        self.released(txn, &sql, vec![next.0.into(), background(), why.into()]).await
     }
 
     /// The run ended without a word of its own: it panicked or ran past its limit. Counts as unreported.
     pub async fn lost(&self, txn: &Txn, why: &str, next: Timestamp) -> Result<Finished, Failure> {
         // The claim has counted it already.
         let sql = self.next(txn, "last_error = $5");
-        self.released(txn, &sql, vec![next.0.into(), self.own_lane(), why.into()]).await
+        self.released(txn, &sql, vec![next.0.into(), background(), why.into()]).await
     }
 
     /// It stays as a row that a person or the sweeper revives.
@@ -179,4 +180,10 @@ impl Run {
         let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, all);
         Ok(txn.execute_raw(statement).await?.rows_affected())
     }
+}
+
+/// What failed waits behind what did not: thousands of retries during an outage must not keep a
+/// payer who taps now, or a notification, out of the quick queue.
+fn background() -> Value {
+    Lane::Background.into_value().into()
 }

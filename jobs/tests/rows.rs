@@ -192,3 +192,35 @@ async fn many_writers_at_once_lose_nothing() {
         rows.db.bus().tell(Hint::Job { id: 0, lane: Lane::Interactive });
     }
 }
+
+#[tokio::test]
+async fn asking_for_a_dead_job_gives_it_one_more_run() {
+    for rows in Rows::each().await {
+        rows.ask(0).await;
+        let run = rows.claim().await.unwrap();
+        rows.db.write(async |txn| run.dead(txn, "poison").await).await.map(drop).unwrap();
+        assert!(rows.claim().await.is_none());
+        rows.ask(0).await;
+        let run = rows.claim().await.expect("it was revived");
+        assert!(!run.is_poisonous());
+        rows.clock.advance(LEASE);
+        assert!(rows.claim().await.unwrap().is_poisonous(), "one more, and not five");
+    }
+}
+
+#[tokio::test]
+async fn what_failed_waits_in_the_slow_queue_unless_somebody_asks() {
+    for rows in Rows::each().await {
+        let now = rows.clock.now();
+        let urgently =
+            async || rows.db.write(async |txn| jobs::enqueue_urgently(txn, &rows.job, now).await).await;
+        urgently().await.unwrap();
+        let run = rows.claim().await.unwrap();
+        rows.db.write(async |txn| run.failed(txn, "no answer", now).await).await.map(drop).unwrap();
+        assert_eq!(rows.row().await.unwrap().lane, Lane::Background);
+        let run = rows.claim().await.unwrap();
+        urgently().await.unwrap();
+        rows.db.write(async |txn| run.failed(txn, "no answer", now).await).await.map(drop).unwrap();
+        assert_eq!(rows.row().await.unwrap().lane, Lane::Interactive);
+    }
+}

@@ -12,7 +12,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-const STATEMENTS: [&str; 3] = [
+const STATEMENTS: [&str; 4] = [
     r#"CREATE TABLE money_entry (
         id TEXT NOT NULL PRIMARY KEY,
         kind TEXT NOT NULL,
@@ -27,6 +27,9 @@ const STATEMENTS: [&str; 3] = [
         CONSTRAINT money_entry_amount_positive CHECK (amount > 0)
     )"#,
     r#"CREATE INDEX money_entry_by_order ON money_entry (order_id)"#,
+    // One transaction is one fact, whatever it turned out to be.
+    r#"CREATE UNIQUE INDEX money_entry_one_per_transaction ON money_entry (reference)
+        WHERE kind IN ('payment', 'surplus')"#,
     // Whatever comes on top of the payment that paid an order is surplus.
     r#"CREATE UNIQUE INDEX money_entry_one_payment_per_order ON money_entry (order_id) WHERE kind = 'payment'"#,
 ];

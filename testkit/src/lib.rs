@@ -49,16 +49,15 @@ async fn postgres(server: &str) -> TestDatabase {
 }
 
 async fn migrate(url: &str) {
-    let db = Db::open(&DbOptions { writers: 1, readers: 1, url: url.to_owned() }, Clock::System)
-        .await
-        .expect("a database");
+    let options = DbOptions { writers: 1, readers: 1, statement_limit: None, ..DbOptions::new(url) };
+    let db = Db::open(&options, Clock::System).await.expect("a database");
     Migrator::up(db.migrator(), None).await.expect("migrations");
     db.close().await.expect("an orderly end");
 }
 
 impl TestDatabase {
     pub async fn open(&self, clock: Clock) -> Db {
-        let options = DbOptions { writers: 8, readers: 4, url: self.url.clone() };
+        let options = DbOptions { writers: 8, ..DbOptions::new(&self.url) };
         Db::open(&options, clock).await.expect("a database")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use entity::{Db, OrderId, PaymentId, Timestamp, order, payment};
+use entity::{Db, OrderId, PaymentId, order, payment};
 use jobs::Failure;
 use sea_orm::EntityTrait;
 use wechatpay::{ApiV3Key, Client, Environment};
@@ -33,11 +33,6 @@ impl Context {
     pub(crate) fn merchant(&self, name: &str) -> Result<&Merchant, Failure> {
         // Not `GiveUp`: another process may know it, or this one after its next start.
         self.merchants.get(name).ok_or_else(|| Failure::Retry(format!("merchant {name} is not configured")))
-    }
-
-    /// Now, on this process' own watch: the one that signs.
-    pub(crate) fn now(&self) -> Timestamp {
-        self.db.clock().now()
     }
 
     pub(crate) async fn payment(&self, id: &PaymentId) -> Result<payment::Model, Failure> {

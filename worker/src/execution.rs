@@ -27,6 +27,15 @@ pub(crate) struct Engine {
     handed_out: Mutex<HashSet<i64>>,
 }
 
+/// Takes the job back even if the claim never comes back.
+struct HandedOut<'a>(&'a Engine, i64);
+
+impl Drop for HandedOut<'_> {
+    fn drop(&mut self) {
+        self.0.take_back(self.1);
+    }
+}
+
 /// How a run ended, as the metric says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -73,9 +82,10 @@ impl Engine {
 
     /// Runs the job if it is due and free.
     pub async fn execute(&self, job_id: i64) {
+        let handed_out = HandedOut(self, job_id);
         let claimed = self.context.db.write(async |txn| jobs::claim(txn, job_id).await).await;
         // Only now: while the claim waits for the writer, the row is still due.
-        self.take_back(job_id);
+        drop(handed_out);
         match claimed {
             Ok(Some(run)) => {
                 crash_point!("job.claimed");

@@ -16,6 +16,9 @@ use crate::{
 /// How long a job that nobody hinted at may stay unseen.
 const SCAN_EVERY: Duration = Duration::from_millis(200);
 
+/// A connection that went silent must not silence the pump.
+const SCAN_LIMIT: Duration = Duration::from_secs(10);
+
 /// While there is more than fits, look again this soon.
 const SCAN_AGAIN: Duration = Duration::from_millis(20);
 
@@ -51,10 +54,15 @@ async fn scan(engine: &Engine, queue: &dyn Transport) -> bool {
     if room == 0 {
         return true;
     }
-    let due = match jobs::due(&engine.context().db, engine.lane(), room as u64).await {
-        Ok(due) => due,
-        Err(error) => {
+    let reading = jobs::due(&engine.context().db, engine.lane(), room as u64);
+    let due = match tokio::time::timeout(SCAN_LIMIT, reading).await {
+        Ok(Ok(due)) => due,
+        Ok(Err(error)) => {
             tracing::warn!(%error, "the due jobs could not be read");
+            return false;
+        }
+        Err(_) => {
+            tracing::warn!("the database did not say which jobs are due");
             return false;
         }
     };

@@ -30,7 +30,7 @@ pub(crate) fn dispatch<'a>(
 pub(crate) fn concurrency(lane: Lane) -> usize {
     match lane {
         Lane::Interactive => 64,
-        Lane::Background => 16,
+        Lane::Background => 64,
     }
 }
 

@@ -96,6 +96,7 @@ fn secrets_are_not_printed() {
 #[test]
 fn whatever_is_not_wechats_own_host_is_a_simulator() {
     let mut config = read("").unwrap();
+    assert_eq!(config.wechat.backup_url().as_deref(), Some("https://api2.mch.weixin.qq.com"));
     for (url, simulated) in [
         ("https://api.mch.weixin.qq.com", false),
         ("https://api.wechatpay.cn/", false),
@@ -104,5 +105,46 @@ fn whatever_is_not_wechats_own_host_is_a_simulator() {
     ] {
         config.wechat.base_url = url.to_owned();
         assert_eq!(config.wechat.simulator_url().is_some(), simulated, "{url}");
+        let backup = config.wechat.backup_url();
+        assert!(
+            backup.is_none() || url == "https://api.mch.weixin.qq.com",
+            "{url} must not fall back on {backup:?}"
+        );
     }
+}
+
+#[test]
+fn wechat_needs_a_public_address_and_a_simulator_does_not() {
+    let listening = "127.0.0.1:8700".parse().unwrap();
+    let with = |url: Option<&str>, base_url: &str| {
+        let mut config = read("").unwrap();
+        config.public_url = url.map(str::to_owned);
+        config.wechat.base_url = base_url.to_owned();
+        config.public_url(listening).ok()
+    };
+    let (wechat, simulator) = ("https://api.mch.weixin.qq.com", "http://127.0.0.1:8701");
+    assert_eq!(with(Some("https://pay.example.com/"), wechat).as_deref(), Some("https://pay.example.com"));
+    for refused in
+        [None, Some("http://pay.example.com"), Some("https://127.0.0.1"), Some("https://x.example?a=b")]
+    {
+        assert_eq!(with(refused, wechat), None, "{refused:?}");
+    }
+    assert_eq!(with(None, simulator).as_deref(), Some("http://127.0.0.1:8700"));
+}
+
+#[test]
+fn a_key_that_is_empty_or_opens_two_merchants_is_refused() {
+    let merchant = |name: &str, hash: &str| {
+        format!(
+            "[merchants.{name}]\ndisplay_name = \"x\"\nmchid = \"1\"\ncertificate_serial = \"1\"\n\
+             platform_certificate_files = []\npublic_key_id = \"PUB_KEY_ID_1\"\npublic_key = \"x\"\n\
+             apps = {{ wx1 = \"mini_program\" }}\napi_key_hashes = [\"{hash}\"]\n"
+        )
+    };
+    let refusal = |toml: &str| format!("{:#}", read(toml).unwrap().merchants_of_api().unwrap_err());
+    let empty = api::ApiKeyHash::of("").to_hex();
+    assert!(refusal(&merchant("a", &empty)).contains("SHA-256"));
+    assert!(refusal(&merchant("a", "replace this")).contains("SHA-256"));
+    let key = api::ApiKeyHash::of("sk_1").to_hex();
+    assert!(refusal(&[merchant("a", &key), merchant("b", &key.to_uppercase())].concat()).contains("twice"));
 }

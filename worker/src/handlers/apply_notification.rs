@@ -79,7 +79,7 @@ fn open(merchant: &Merchant, notification: &notification::Model) -> Inside {
             Err(_) => Inside::Nothing("not_a_transaction"),
         },
         Err(wechatpay::notification::DecryptError::TagMismatch) => Inside::Sealed("no_key_opens_it"),
-        Err(_) => Inside::Sealed("malformed_resource"),
+        Err(_) => Inside::Nothing("malformed_resource"),
     }
 }
 
@@ -93,6 +93,8 @@ async fn act(
         .db
         .write(async |txn| {
             let Some(payment) = find(txn, context, notification, said).await? else {
+                // Somebody paid something to this merchant that we did not ask for.
+                tracing::error!(notification.id = %notification.id, "a notification is about a payment that is not ours");
                 settle(txn, notification, Verdict::Ignored, Some("unknown_number"), None).await?;
                 return run.done(txn).await;
             };

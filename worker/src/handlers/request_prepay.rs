@@ -14,31 +14,35 @@ use wechatpay::{Created, Error, Patience, Product};
 use crate::{
     Context,
     context::Merchant,
-    ladder,
     transition::{self, Fact, Prepay},
 };
 
 /// How long a `prepay_id` and a `code_url` live (WeChat Pay documentation, JSAPI下单, Native下单).
 const PREPAY_LIFE: Duration = Duration::from_secs(2 * 60 * 60);
 
+/// Longer than both tries of a create take.
+const CALL_LIMIT: Duration = Duration::from_secs(8);
+
 pub(crate) async fn run(context: &Context, run: &Run, job: &RequestPrepay) -> Result<Finished, Failure> {
     let payment = context.payment(&job.payment).await?;
     let order = context.order(&payment.order_id).await?;
-    let has_died = payment.prepay_expires_at.is_some_and(|end| end <= context.now());
+    let now = context.db.now().await?;
+    let has_died = payment.prepay_expires_at.is_some_and(|end| end <= now);
     match payment.status {
         Status::Created | Status::Unknown => {}
         // The same bytes fetch a fresh prepay for the same payment.
         Status::AwaitingPayment if has_died => {}
         _ => return context.db.write(async |txn| run.done(txn).await).await,
     }
-    // A run that died may have sent it and taken the answer with it.
-    let may_exist =
-        payment.status != Status::Created || payment.create_signed_at.is_some() || run.unreported > 0;
-    if order.status != order::Status::Pending || context.now() >= order.expires_at {
+    // A run before this one may have sent it and taken the answer with it, by dying or because it
+    // could not write it down.
+    let may_exist = payment.status != Status::Created || payment.create_signed_at.is_some() || run.number > 1;
+    if order.status != order::Status::Pending || now >= order.expires_at {
         return give_in(context, run, &payment, may_exist).await;
     }
     crash_point!("request_prepay.loaded");
 
+    run.has_time_for(CALL_LIMIT)?;
     let merchant = context.merchant(&payment.merchant)?;
     let product = match payment.method {
         Method::MiniProgram => Product::Jsapi,
@@ -52,10 +56,11 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &RequestPrepay) -> Re
 
     match answer {
         Ok(created) => {
-            let prepay = prepay(merchant, &payment, created, context.now()).await?;
+            // WeChat Pay's two hours began when it was asked.
+            let prepay = prepay(merchant, &payment, created, now + PREPAY_LIFE).await?;
             issued(context, run, &payment, prepay).await
         }
-        Err(Error::Definite(said)) if !said.is_authentication() => {
+        Err(Error::Definite(said)) if matches!(said.status, 400 | 403) => {
             if may_exist || said.earlier_unanswered || said.says_paid_used_or_closed() {
                 return ask_what_it_is(context, run, &payment).await;
             }
@@ -83,7 +88,6 @@ async fn issued(
             let pair = transition::load(txn, payment).await?;
             transition::apply(txn, &pair, &Fact::PrepayIssued(prepay), Source::Call).await?;
             crash_point!("request_prepay.applied");
-            look_later(txn, payment).await?;
             run.done(txn).await
         })
         .await
@@ -122,7 +126,6 @@ async fn lost(
             transition::apply(txn, &pair, &Fact::OutcomeLost, Source::Call).await?;
             signed_now(txn, &pair.payment).await?;
             crash_point!("request_prepay.lost");
-            look_later(txn, payment).await?;
             let again = txn.now().await? + wait;
             run.failed(txn, error.reason(), again).await
         })
@@ -156,22 +159,14 @@ async fn give_in(
         .write(async |txn| {
             let pair = transition::load(txn, payment).await?;
             if may_exist {
-                if run.unreported > 0 {
-                    transition::apply(txn, &pair, &Fact::OutcomeLost, Source::Rule).await?;
-                    signed_now(txn, &pair.payment).await?;
-                }
-                look_later(txn, payment).await?;
+                transition::apply(txn, &pair, &Fact::OutcomeLost, Source::Rule).await?;
+                signed_now(txn, &pair.payment).await?;
             } else {
                 transition::apply(txn, &pair, &Fact::NeverExisted, Source::Rule).await?;
             }
             run.done(txn).await
         })
         .await
-}
-
-async fn look_later(txn: &Txn, payment: &payment::Model) -> Result<(), DbErr> {
-    let next = ladder::next_look(payment.created_at, txn.now().await?);
-    jobs::enqueue_at(txn, &ConfirmPayment::for_payment(payment), next).await
 }
 
 /// From now WeChat Pay may take up to five minutes to act on what was signed.
@@ -189,9 +184,8 @@ async fn prepay(
     merchant: &Merchant,
     payment: &payment::Model,
     created: Created,
-    now: Timestamp,
+    expires_at: Timestamp,
 ) -> Result<Prepay, Failure> {
-    let expires_at = now + PREPAY_LIFE;
     match created {
         Created::CodeUrl(code_url) => {
             Ok(Prepay { prepay_id: None, code_url: Some(code_url), call_up: None, expires_at })
