@@ -164,6 +164,7 @@ impl Engine {
     }
 
     async fn retry(&self, run: &Run, why: &str) -> Outcome {
+        crash_point!("job.failed");
         let wait = backoff::jittered(backoff::wait(run.failures + 1), (self.context.chance)());
         let ended =
             self.context.db.write(async |txn| run.failed(txn, why, txn.now().await? + wait).await).await;

@@ -91,6 +91,7 @@ async fn not_found(context: &Context, run: &Run, payment: &payment::Model) -> Re
             let now = txn.now().await?;
             let first = pair.payment.not_found_at.unwrap_or(now);
             asked(txn, &mut pair, Some(first)).await?;
+            crash_point!("confirm_payment.not_found");
             let still_asked_for = jobs::is_asked_for(txn, &RequestPrepay::for_payment(payment)).await?;
             let over = pair.payment.create_signed_at.is_some_and(|at| now.since(at) >= CREATE_IS_OVER);
             if over && !still_asked_for && now.since(first) >= NOT_FOUND_TWICE {
