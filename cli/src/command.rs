@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     dev::{self, DevOptions},
     roles::{self, Roles},
-    terminal::{self, LogFormat},
+    terminal::{LogFormat, ToldToStop},
 };
 
 /// A self-hosted WeChat Pay backend that never loses an order.
@@ -108,13 +108,15 @@ impl Everpaid {
 }
 
 async fn serve(roles: Roles, config: &Config) -> anyhow::Result<()> {
+    let told_to_stop = ToldToStop::listen()?;
     let running = roles::start(roles, config, Clock::System).await?;
     tracing::info!(api = ?running.api_addr, metrics = %running.metrics_addr, "everpaid is running");
-    terminal::told_to_stop().await?;
+    told_to_stop.wait().await;
     running.stop().await
 }
 
 async fn simulate(options: SimulatorOptions) -> anyhow::Result<()> {
+    let told_to_stop = ToldToStop::listen()?;
     let simulator = Simulator::start(simulator::Options {
         listen: options.listen,
         data: (!options.in_memory).then_some(options.data),
@@ -130,7 +132,7 @@ async fn simulate(options: SimulatorOptions) -> anyhow::Result<()> {
     println!("WeChat Pay, simulated:  {}", simulator.url());
     println!("  credentials           {}/_sim/merchant", simulator.url());
     println!("  the payer's phone     {}/phone", simulator.url());
-    terminal::told_to_stop().await?;
+    told_to_stop.wait().await;
     simulator.stop().await;
     Ok(())
 }
