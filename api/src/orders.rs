@@ -13,6 +13,7 @@ use entity::{
     payment,
 };
 use http::StatusCode;
+use jobs::crash_point;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::OnConflict,
@@ -113,6 +114,7 @@ pub(crate) async fn create_order(
         .db()
         .write(async |txn| {
             let placed = place(txn, &merchant.name, &asked, metadata.as_deref()).await?;
+            crash_point!("create_order.placed");
             let order = find_by_number(txn, &merchant.name, &asked.merchant_order_no).await?;
             let order = order.ok_or_else(|| DbErr::RecordNotFound("an order just placed".to_owned()))?;
             if !placed {
@@ -121,6 +123,7 @@ pub(crate) async fn create_order(
             Ok::<_, ApiError>((order, placed))
         })
         .await?;
+    crash_point!("create_order.committed");
     let payment = newest_payment(app.db().reader(), &order).await?;
     let client_secret = app.settings().link_keys.client_secret(&order.id);
     let created = OrderCreated {

@@ -14,7 +14,7 @@ use entity::{
 };
 use fast_qr::convert::{Builder, svg::SvgBuilder};
 use http::{HeaderValue, StatusCode, header};
-use jobs::{ConfirmPayment, RequestPrepay};
+use jobs::{ConfirmPayment, RequestPrepay, crash_point};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
@@ -89,6 +89,7 @@ pub(crate) async fn create_payment(
     }
     let mut hints = app.db().bus().follow(&order.id);
     let payment = app.db().write(async |txn| open(txn, &app, merchant, &order.id, &wanted).await).await?;
+    crash_point!("create_payment.committed");
     let payment = wait(&app, payment, &mut hints, |payment| is_ready(payment, app.now())).await?;
     answer(payment, caller.reader(), app.now())
 }
@@ -285,6 +286,7 @@ async fn open(
     // From birth to rest there is always somebody who will ask, whatever becomes of the request.
     let first_look = now + ConfirmPayment::FIRST_LOOK;
     jobs::enqueue_at(txn, &ConfirmPayment::for_payment(&payment), first_look).await?;
+    crash_point!("create_payment.opened");
     Ok(payment)
 }
 

@@ -13,7 +13,7 @@ use crate::{
     dev::{self, DevOptions},
     lock::DataLock,
     roles::{self, Roles},
-    terminal::{self, LogFormat},
+    terminal::{LogFormat, ToldToStop},
 };
 
 /// A self-hosted WeChat Pay backend that never loses an order.
@@ -109,16 +109,18 @@ impl Everpaid {
 }
 
 async fn serve(roles: Roles, config: &Config) -> anyhow::Result<()> {
+    let mut told_to_stop = ToldToStop::listen()?;
     let running = roles::start(roles, config, Clock::System).await?;
     tracing::info!(api = ?running.api_addr, metrics = %running.metrics_addr, "everpaid is running");
-    terminal::told_to_stop().await?;
+    told_to_stop.wait().await;
     tokio::select! {
         stopped = running.stop() => stopped,
-        again = terminal::told_to_stop() => again.and_then(|()| anyhow::bail!("told twice, stopped at once")),
+        () = told_to_stop.wait() => anyhow::bail!("told twice, stopped at once"),
     }
 }
 
 async fn simulate(options: SimulatorOptions) -> anyhow::Result<()> {
+    let mut told_to_stop = ToldToStop::listen()?;
     let simulator = Simulator::start(simulator::Options {
         listen: options.listen,
         data: (!options.in_memory).then_some(options.data),
@@ -134,7 +136,7 @@ async fn simulate(options: SimulatorOptions) -> anyhow::Result<()> {
     println!("WeChat Pay, simulated:  {}", simulator.url());
     println!("  credentials           {}/_sim/merchant", simulator.url());
     println!("  the payer's phone     {}/phone", simulator.url());
-    terminal::told_to_stop().await?;
+    told_to_stop.wait().await;
     simulator.stop().await;
     Ok(())
 }

@@ -24,7 +24,7 @@ use crate::{
     lock::DataLock,
     roles::{self, Roles},
     shop::{self, Shop},
-    terminal,
+    terminal::ToldToStop,
 };
 
 const MERCHANT: &str = "demo";
@@ -70,6 +70,7 @@ struct DevJson<'a> {
 
 pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
     let DevOptions { data, .. } = &options;
+    let mut told_to_stop = ToldToStop::listen()?;
     // Before anything is touched: the simulator's file is in there too.
     drop(DataLock::take(data)?);
     let keys = DevKeys::of(data)?;
@@ -124,7 +125,7 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
         dev_json = data.join("dev.json").display()
     );
 
-    terminal::told_to_stop().await?;
+    told_to_stop.wait().await;
     stopping.cancel();
     shop.await?.context("serving the shop")?;
     running.stop().await?;

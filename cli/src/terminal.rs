@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,11 +27,27 @@ pub(crate) fn start_log(format: LogFormat) {
     }
 }
 
-/// Returns at Ctrl-C or SIGTERM.
-pub(crate) async fn told_to_stop() -> anyhow::Result<()> {
-    let mut terminated = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("listening for Ctrl-C"),
-        _ = terminated.recv() => Ok(()),
+/// Ctrl-C and SIGTERM, from the moment on at which it is made.
+#[derive(Debug)]
+pub(crate) struct ToldToStop {
+    interrupted: Signal,
+    terminated: Signal,
+}
+
+impl ToldToStop {
+    /// To be made before anything is started: until then either signal ends the process at once.
+    pub fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupted: signal(SignalKind::interrupt()).context("listening for Ctrl-C")?,
+            terminated: signal(SignalKind::terminate()).context("listening for SIGTERM")?,
+        })
+    }
+
+    /// Returns when one of them has come.
+    pub async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupted.recv() => {}
+            _ = self.terminated.recv() => {}
+        }
     }
 }

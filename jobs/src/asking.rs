@@ -69,3 +69,11 @@ pub(crate) fn least(backend: DbBackend) -> &'static str {
         _ => "LEAST",
     }
 }
+
+/// The larger of two values is `MAX` on SQLite and `GREATEST` on Postgres.
+pub(crate) fn greatest(backend: DbBackend) -> &'static str {
+    match backend {
+        DbBackend::Sqlite => "MAX",
+        _ => "GREATEST",
+    }
+}

@@ -8,7 +8,7 @@ use sea_orm::{
     Statement,
 };
 
-use crate::Job;
+use crate::{Job, UNFINISHED_MAX};
 
 /// The jobs of a lane that are due, the longest overdue first.
 pub async fn due(db: &Db, lane: Lane, limit: u64) -> Result<Vec<i64>, DbErr> {
@@ -78,12 +78,16 @@ pub async fn overview(db: &Db) -> Result<Vec<Overview>, DbErr> {
     Ok(overview.collect())
 }
 
-/// Makes every leased job due. Only for a process that knows it is alone: the runs that held the
-/// leases died with the process before it.
+/// Makes leased jobs due. Only for a process that knows it is alone: the runs that held the leases
+/// died with the process before it.
+///
+/// A suspect keeps its lease: if it is what kills the process, the next start must not run it.
 pub async fn release_leases(txn: &Txn) -> Result<u64, DbErr> {
     let (now, now_value) = txn.now_sql("$1");
-    let sql =
-        format!("UPDATE job SET lease = NULL, wanted_at = NULL, due_at = {now} WHERE lease IS NOT NULL");
+    let sql = format!(
+        "UPDATE job SET lease = NULL, wanted_at = NULL, due_at = {now}
+         WHERE lease IS NOT NULL AND unfinished < {UNFINISHED_MAX}"
+    );
     let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, [now_value]);
     Ok(txn.execute_raw(statement).await?.rows_affected())
 }

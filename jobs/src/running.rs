@@ -6,18 +6,29 @@ use entity::{Hint, Timestamp, Txn, job::Lane};
 use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, Statement, Value};
 use ulid::Ulid;
 
-use crate::{Kind, asking::least};
+use crate::{
+    Kind,
+    asking::{greatest, least},
+};
 
 /// How long a run may take. Every call it makes has a shorter time-out of its own.
 pub const RUN_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a claim keeps others away. Not mutual exclusion: a frozen process may still be working
-/// when it has run out. What it writes then is fenced off, what it sends is idempotent.
+/// How long a claim of a job that is not suspect keeps others away. Not mutual exclusion: a frozen
+/// process may still be working when it has run out. What it writes then is fenced off, what it
+/// sends is idempotent.
 pub const LEASE: Duration = Duration::from_secs(30);
 
-/// After so many runs in a row that began and never reported back, the job is dead: it takes its
-/// process with it, or never ends. Failures that are reported never kill a job.
+/// After so many runs in a row that began and never reported back, the job is suspect. One whose
+/// runs panicked or never ended is dead. One whose process died is not: it may have died of
+/// something else, with every job it was running. It runs again, and each time that it takes its
+/// process with it keeps it away for twice as long, from one minute to one hour.
+///
+/// Failures that are reported never kill a job.
 pub const UNFINISHED_MAX: i64 = 5;
+
+/// 30 s times two to this is an hour and four minutes.
+const DOUBLINGS_MAX: i64 = 7;
 
 /// Why a run ended without its effect.
 #[derive(Debug, thiserror::Error)]
@@ -67,14 +78,20 @@ pub struct Run {
 pub async fn claim(txn: &Txn, job_id: i64) -> Result<Option<Run>, DbErr> {
     let token = Ulid::generate().to_string();
     let (now, now_value) = txn.now_sql("$1");
+    let backend = txn.get_database_backend();
+    let (least, greatest) = (least(backend), greatest(backend));
+    let doublings = format!(
+        "CAST({least}({greatest}(unfinished - {UNFINISHED_MAX} + 2, 0), {DOUBLINGS_MAX}) AS integer)"
+    );
+    let span = format!("(CAST($3 AS bigint) << {doublings})");
     let lease = i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
     let sql = format!(
-        "UPDATE job SET lease = $2, due_at = {now} + $3, wanted_at = NULL, runs = runs + 1, unfinished = unfinished + 1
+        "UPDATE job SET lease = $2, due_at = {now} + {span}, wanted_at = NULL, runs = runs + 1, unfinished = unfinished + 1
          WHERE id = $4 AND dead_at IS NULL AND due_at <= {now}
          RETURNING kind, subject, runs, unfinished, failures"
     );
     let values: [Value; 4] = [now_value, token.clone().into(), lease.into(), job_id.into()];
-    let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
+    let statement = Statement::from_sql_and_values(backend, sql, values);
     let Some(row) = txn.query_one_raw(statement).await? else {
         return Ok(None);
     };
@@ -100,9 +117,9 @@ impl Run {
         }
     }
 
-    /// Did this many runs die under it that one more would be folly?
-    pub fn is_poisonous(&self) -> bool {
-        self.unreported >= UNFINISHED_MAX
+    /// If this run does not report back either, are there enough of them to suspect the job?
+    pub fn is_suspect(&self) -> bool {
+        self.unreported + 1 >= UNFINISHED_MAX
     }
 
     /// The work is done. If it was asked for again meanwhile, the row stays for that.

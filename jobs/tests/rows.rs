@@ -115,22 +115,58 @@ async fn failures_are_counted_apart_from_runs_that_never_reported_back() {
         rows.ask(0).await;
         for failures in 0..12 {
             let run = rows.claim().await.unwrap();
-            assert_eq!((run.failures, run.unreported, run.is_poisonous()), (failures, 0, false));
+            assert_eq!((run.failures, run.unreported, run.is_suspect()), (failures, 0, false));
             let now = rows.clock.now();
             rows.db.write(async |txn| run.failed(txn, "no answer", now).await).await.map(drop).unwrap();
         }
-        for unreported in 0..UNFINISHED_MAX {
+        for unreported in 0..UNFINISHED_MAX - 1 {
             let run = rows.claim().await.unwrap();
-            assert_eq!((run.unreported, run.is_poisonous()), (unreported, false));
+            assert_eq!((run.unreported, run.is_suspect()), (unreported, false));
             rows.clock.advance(LEASE);
         }
         let run = rows.claim().await.unwrap();
-        assert!(run.is_poisonous());
+        assert!(run.is_suspect());
         rows.db.write(async |txn| run.dead(txn, "poison").await).await.map(drop).unwrap();
         assert!(rows.claim().await.is_none());
         assert_eq!(jobs::due(&rows.db, Lane::Background, 10).await.unwrap(), Vec::<i64>::new());
         let overview = jobs::overview(&rows.db).await.unwrap();
         assert_eq!((overview[0].live, overview[0].dead), (0, 1));
+    }
+}
+
+/// Five processes in a row may die of something else, each with every job it was running.
+#[tokio::test]
+async fn a_job_whose_process_dies_again_and_again_runs_later_and_later_and_for_ever() {
+    for rows in Rows::each().await {
+        rows.ask(0).await;
+        for minutes in [0.5, 0.5, 0.5, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 64.0, 64.0] {
+            rows.claim().await.expect("it is due");
+            let lease = rows.row().await.unwrap().due_at.since(rows.clock.now());
+            assert_eq!(lease, Duration::from_secs(60).mul_f64(minutes));
+            rows.clock.advance(lease - Duration::from_millis(1));
+            assert!(rows.claim().await.is_none());
+            rows.clock.advance(Duration::from_millis(1));
+        }
+        let run = rows.claim().await.unwrap();
+        rows.done(&run).await.unwrap();
+        assert_eq!(rows.row().await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_suspect_does_not_run_at_every_start() {
+    for rows in Rows::each().await {
+        rows.ask(0).await;
+        let start = async || rows.db.write(async |txn| jobs::release_leases(txn).await).await.unwrap();
+        for _ in 1..UNFINISHED_MAX {
+            rows.claim().await.unwrap();
+            assert_eq!(start().await, 1);
+        }
+        rows.claim().await.unwrap();
+        assert_eq!(start().await, 0);
+        assert!(rows.claim().await.is_none());
+        rows.clock.advance(2 * LEASE);
+        assert!(rows.claim().await.unwrap().is_suspect());
     }
 }
 
@@ -202,9 +238,7 @@ async fn asking_for_a_dead_job_gives_it_one_more_run() {
         assert!(rows.claim().await.is_none());
         rows.ask(0).await;
         let run = rows.claim().await.expect("it was revived");
-        assert!(!run.is_poisonous());
-        rows.clock.advance(LEASE);
-        assert!(rows.claim().await.unwrap().is_poisonous(), "one more, and not five");
+        assert!(run.is_suspect(), "one more, and not five");
     }
 }
 

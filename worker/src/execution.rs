@@ -45,7 +45,6 @@ enum Outcome {
     Fenced,
     Panicked,
     TimedOut,
-    Poisonous,
 }
 
 impl Engine {
@@ -102,8 +101,16 @@ impl Engine {
         let name = known.map_or("unknown", Kind::name);
         let span =
             tracing::info_span!("job", job.kind = name, job.subject = run.subject, job.run = run.number);
+        if run.is_suspect() {
+            tracing::error!(
+                job.kind = name,
+                job.subject = run.subject,
+                unreported = run.unreported,
+                "the runs before this one began and never reported back; if it is the job that ends \
+                 them, the next run is later and later"
+            );
+        }
         let outcome = match known {
-            _ if run.is_poisonous() => self.bury(&run).await,
             // A newer process asked for it, and a newer process will do it.
             None => self.retry(&run, "this process does not know this kind of job").await,
             Some(kind) => self.work(kind, run).instrument(span).await,
@@ -115,7 +122,6 @@ impl Engine {
             Outcome::Fenced => "fenced",
             Outcome::Panicked => "panicked",
             Outcome::TimedOut => "timed_out",
-            Outcome::Poisonous => "poisonous",
         };
         metrics::counter!("everpaid_job_runs_total", "kind" => name, "outcome" => outcome).increment(1);
         metrics::histogram!("everpaid_job_run_seconds", "kind" => name).record(started.elapsed());
@@ -167,12 +173,6 @@ impl Engine {
         }
     }
 
-    async fn bury(&self, run: &Run) -> Outcome {
-        let why = format!("{} runs in a row began and never reported back", run.unreported);
-        tracing::error!(job.kind = run.kind, job.subject = run.subject, why, "the job is dead");
-        self.end(self.context.db.write(async |txn| run.dead(txn, &why).await).await, Outcome::Poisonous)
-    }
-
     async fn retry(&self, run: &Run, why: &str) -> Outcome {
         let wait = backoff::jittered(backoff::wait(run.failures + 1), (self.context.chance)());
         let ended =
@@ -180,10 +180,18 @@ impl Engine {
         self.end(ended, Outcome::Retried)
     }
 
+    /// It was the run and nothing else: the process lives.
     async fn lose(&self, run: &Run, why: &str) {
         let wait = backoff::jittered(backoff::wait(run.unreported + 1), (self.context.chance)());
-        let ended =
-            self.context.db.write(async |txn| run.lost(txn, why, txn.now().await? + wait).await).await;
+        let is_enough = run.is_suspect();
+        if is_enough {
+            tracing::error!(unreported = run.unreported + 1, why, "the job is dead");
+        }
+        let ended = self.context.db.write(async |txn| match is_enough {
+            true => run.dead(txn, why).await,
+            false => run.lost(txn, why, txn.now().await? + wait).await,
+        });
+        let ended = ended.await;
         self.end(ended, Outcome::Retried);
     }
 

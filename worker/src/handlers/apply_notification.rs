@@ -114,8 +114,8 @@ async fn act(
                     (Verdict::Ignored, Some(mismatch.to_string()))
                 }
             };
-            settle(txn, notification, verdict, reason.as_deref(), Some(&pair.order.id)).await?;
             crash_point!("apply_notification.applied");
+            settle(txn, notification, verdict, reason.as_deref(), Some(&pair.order.id)).await?;
             run.done(txn).await
         })
         .await
@@ -156,6 +156,7 @@ async fn settle(
         ..Default::default()
     };
     row.update(txn).await?;
+    crash_point!("apply_notification.settled");
     let verdict = match verdict {
         Verdict::Received => "received",
         Verdict::Applied => "applied",

@@ -72,6 +72,7 @@ async fn not_told(
             let mut pair = transition::load(txn, payment).await?;
             let not_found_at = pair.payment.not_found_at;
             asked(txn, &mut pair, not_found_at).await?;
+            crash_point!("confirm_payment.not_told");
             let now = txn.now().await?;
             let next =
                 if error.is_transient() { now + wait } else { ladder::next_look(payment.created_at, now) };
@@ -132,6 +133,7 @@ async fn not_found(context: &Context, run: &Run, payment: &payment::Model) -> Re
             let now = txn.now().await?;
             let first = pair.payment.not_found_at.unwrap_or(now);
             asked(txn, &mut pair, Some(first)).await?;
+            crash_point!("confirm_payment.not_found");
             let still_asked_for = jobs::is_asked_for(txn, &RequestPrepay::for_payment(payment)).await?;
             let last_create = last_create(txn, &pair.payment).await?;
             let over = last_create.is_none_or(|at| now.since(at) >= CREATE_IS_OVER);

@@ -105,6 +105,7 @@ async fn refused(
         .write(async |txn| {
             let pair = transition::load(txn, payment).await?;
             transition::apply(txn, &pair, &fact, Source::Call).await?;
+            crash_point!("request_prepay.refused");
             run.done(txn).await
         })
         .await
@@ -142,6 +143,7 @@ async fn ask_what_it_is(context: &Context, run: &Run, payment: &payment::Model) 
             signed_now(txn, &pair.payment).await?;
             let soon = ConfirmPayment::earliest(&pair.payment, txn.now().await?);
             jobs::enqueue_urgently(txn, &ConfirmPayment::for_payment(payment), soon).await?;
+            crash_point!("request_prepay.doubted");
             run.done(txn).await
         })
         .await

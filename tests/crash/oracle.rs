@@ -1,0 +1,444 @@
+//! Compares what the world outside knows with what is in the database.
+
+use std::{collections::BTreeMap, fmt};
+
+use anyhow::Context;
+use entity::{Clock, Db, DbOptions, job, money_entry, notification, order, order_event, payment};
+use sea_orm::EntityTrait;
+
+/// What WeChat Pay and the shop can show.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// The money that WeChat Pay took.
+    pub ledger: Vec<Taken>,
+    /// The orders whose creation was answered.
+    pub answered: Vec<Answered>,
+    /// The ids of the notifications that were answered with 204.
+    pub taken_in: Vec<String>,
+}
+
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct Taken {
+    pub out_trade_no: String,
+    pub transaction_id: String,
+    pub total: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Answered {
+    pub number: String,
+    pub id: String,
+    pub total: i64,
+}
+
+/// What is in the database.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    pub orders: Vec<Order>,
+    pub payments: Vec<Payment>,
+    pub entries: Vec<Entry>,
+    pub notifications: Vec<Notification>,
+    pub jobs: Vec<Job>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub id: String,
+    pub number: String,
+    pub total: i64,
+    pub status: order::Status,
+    pub event_seq: i64,
+    pub events: Vec<Event>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub seq: i64,
+    pub kind: order_event::Kind,
+}
+
+#[derive(Clone, Debug)]
+pub struct Payment {
+    pub id: String,
+    pub order_id: String,
+    pub out_trade_no: String,
+    pub status: payment::Status,
+}
+
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub kind: money_entry::Kind,
+    pub reference: String,
+    pub order_id: String,
+    pub payment_id: String,
+    pub total: i64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Notification {
+    pub wechat_id: String,
+    pub is_settled: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Job {
+    pub kind: String,
+    pub subject: String,
+    pub is_leased: bool,
+    pub is_dead: bool,
+}
+
+/// What is not as it should be, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    pub lost: Vec<String>,
+    pub doubled: Vec<String>,
+    pub wrong: Vec<String>,
+    /// Nothing false, but something that nobody will do any more, or has not done yet.
+    pub unfinished: Vec<String>,
+}
+
+impl Findings {
+    pub fn is_clean(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn lost(&mut self, is_lost: bool, what: impl FnOnce() -> String) {
+        self.lost.extend(is_lost.then(what));
+    }
+
+    fn doubled(&mut self, is_doubled: bool, what: impl FnOnce() -> String) {
+        self.doubled.extend(is_doubled.then(what));
+    }
+
+    fn wrong(&mut self, is_wrong: bool, what: impl FnOnce() -> String) {
+        self.wrong.extend(is_wrong.then(what));
+    }
+
+    fn unfinished(&mut self, is_unfinished: bool, what: impl FnOnce() -> String) {
+        self.unfinished.extend(is_unfinished.then(what));
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lost, doubled, wrong, unfinished } = self;
+        write!(f, "lost {}, doubled {}, wrong {}, ", lost.len(), doubled.len(), wrong.len())?;
+        write!(f, "unfinished {}", unfinished.len())
+    }
+}
+
+/// Every promise, one after the other.
+pub fn compare(outside: &Outside, books: &Books) -> Findings {
+    let mut found = Findings::default();
+    // Every payment that WeChat Pay took is booked once, with its amount, on its order.
+    let payments: BTreeMap<_, _> = books.payments.iter().map(|payment| (&payment.id, payment)).collect();
+    for taken in &outside.ledger {
+        let Taken { out_trade_no, transaction_id, total } = taken;
+        let entries: Vec<_> =
+            books.entries.iter().filter(|entry| entry.reference == *transaction_id).collect();
+        found.lost(entries.is_empty(), || format!("{out_trade_no} is paid and not booked"));
+        found.doubled(entries.len() > 1, || format!("{out_trade_no} is booked {} times", entries.len()));
+        for entry in entries {
+            let payment = payments.get(&entry.payment_id);
+            found.wrong(entry.total != *total, || {
+                format!("{out_trade_no}: {total} fen were paid, {} booked", entry.total)
+            });
+            found.wrong(entry.kind != money_entry::Kind::Payment, || {
+                format!("{out_trade_no} is booked as {:?}", entry.kind)
+            });
+            let is_its_own = payment.is_some_and(|payment| {
+                payment.out_trade_no == *out_trade_no && payment.order_id == entry.order_id
+            });
+            found.wrong(!is_its_own, || format!("{out_trade_no} is booked on another payment or order"));
+            let is_succeeded = payment.is_some_and(|payment| payment.status == payment::Status::Succeeded);
+            found.wrong(!is_succeeded, || format!("{out_trade_no} is booked and has not succeeded"));
+        }
+    }
+
+    // Nothing else is booked.
+    for entry in &books.entries {
+        let is_taken = outside.ledger.iter().any(|taken| taken.transaction_id == entry.reference);
+        found.wrong(!is_taken, || format!("{} is booked and was never paid", entry.reference));
+    }
+
+    // Orders are as they were promised, and paid if and only if the ledger says so.
+    for Answered { number, id, total } in &outside.answered {
+        let orders: Vec<_> = books.orders.iter().filter(|order| order.number == *number).collect();
+        found.lost(orders.is_empty(), || format!("order {number} was answered and is gone"));
+        found.doubled(orders.len() > 1, || format!("there are {} orders {number}", orders.len()));
+        for order in orders {
+            found.wrong(order.id != *id || order.total != *total, || {
+                format!("order {number} is not what was answered: {} of {} fen", order.id, order.total)
+            });
+        }
+    }
+    for order in &books.orders {
+        let number = &order.number;
+        let paid = books
+            .payments
+            .iter()
+            .filter(|payment| payment.order_id == order.id)
+            .filter(|payment| outside.ledger.iter().any(|taken| taken.out_trade_no == payment.out_trade_no))
+            .count();
+        found.doubled(paid > 1, || format!("the payer of {number} paid {paid} times"));
+        let (is_paid_for, status) = (paid > 0, order.status);
+        found.lost(is_paid_for && status != order::Status::Paid, || {
+            format!("order {number} is paid for and {status:?}")
+        });
+        found.wrong(!is_paid_for && status != order::Status::Pending, || {
+            format!("order {number} is not paid for and {status:?}")
+        });
+        let seqs: Vec<i64> = order.events.iter().map(|event| event.seq).collect();
+        let gapless: Vec<i64> = (1..=order.event_seq).collect();
+        found.wrong(seqs != gapless, || format!("order {number} has events {seqs:?} of {}", order.event_seq));
+        let successes =
+            order.events.iter().filter(|event| event.kind == order_event::Kind::PaymentSucceeded).count();
+        found.doubled(successes > 1, || format!("order {number} succeeded {successes} times"));
+    }
+
+    // What was acknowledged is there, and somebody has looked inside.
+    for id in &outside.taken_in {
+        let is_there = books.notifications.iter().any(|notification| notification.wechat_id == *id);
+        found.lost(!is_there, || format!("notification {id} was acknowledged and is gone"));
+    }
+    for Notification { wechat_id, is_settled } in &books.notifications {
+        found.unfinished(!is_settled, || format!("notification {wechat_id} is not settled"));
+    }
+
+    // Nothing is left to do but to look again, and nothing is forgotten.
+    for Job { kind, subject, is_leased, is_dead } in &books.jobs {
+        found.unfinished(*is_dead, || format!("{kind} of {subject} is dead"));
+        found.unfinished(*is_leased, || format!("{kind} of {subject} is leased"));
+        found.unfinished(kind != "confirm_payment", || format!("{kind} of {subject} is not done"));
+    }
+    for payment in &books.payments {
+        let is_looked_after = books.jobs.iter().any(|job| job.subject == payment.id && !job.is_dead);
+        found.unfinished(!payment.status.is_at_rest() && !is_looked_after, || {
+            format!("payment {} is {:?} and has no job", payment.out_trade_no, payment.status)
+        });
+    }
+    found
+}
+
+impl Books {
+    /// Reads everything. Not of one moment while a server runs.
+    pub async fn read(db: &Db) -> anyhow::Result<Self> {
+        let reader = db.reader();
+        let mut events: BTreeMap<String, Vec<Event>> = BTreeMap::new();
+        for event in order_event::Entity::find().all(reader).await.context("reading events")? {
+            let of_order = events.entry(event.order_id.to_string()).or_default();
+            of_order.push(Event { seq: event.seq, kind: event.kind });
+        }
+        for of_order in events.values_mut() {
+            of_order.sort_by_key(|event| event.seq);
+        }
+        let orders = order::Entity::find().all(reader).await.context("reading orders")?;
+        let orders = orders.into_iter().map(|order| Order {
+            events: events.remove(order.id.as_str()).unwrap_or_default(),
+            id: order.id.to_string(),
+            number: order.merchant_order_no,
+            total: order.amount.0,
+            status: order.status,
+            event_seq: order.event_seq,
+        });
+        let payments = payment::Entity::find().all(reader).await.context("reading payments")?;
+        let payments = payments.into_iter().map(|payment| Payment {
+            id: payment.id.to_string(),
+            order_id: payment.order_id.to_string(),
+            out_trade_no: payment.out_trade_no,
+            status: payment.status,
+        });
+        let entries = money_entry::Entity::find().all(reader).await.context("reading money entries")?;
+        let entries = entries.into_iter().map(|entry| Entry {
+            kind: entry.kind,
+            reference: entry.reference,
+            order_id: entry.order_id.to_string(),
+            payment_id: entry.payment_id.to_string(),
+            total: entry.amount.0,
+        });
+        let notifications =
+            notification::Entity::find().all(reader).await.context("reading notifications")?;
+        let notifications = notifications.into_iter().map(|notification| Notification {
+            is_settled: notification.verdict != notification::Verdict::Received,
+            wechat_id: notification.wechat_id,
+        });
+        let jobs = job::Entity::find().all(reader).await.context("reading jobs")?;
+        let jobs = jobs.into_iter().map(|job| Job {
+            is_leased: job.lease.is_some(),
+            is_dead: job.dead_at.is_some(),
+            kind: job.kind,
+            subject: job.subject,
+        });
+        Ok(Self {
+            orders: orders.collect(),
+            payments: payments.collect(),
+            entries: entries.collect(),
+            notifications: notifications.collect(),
+            jobs: jobs.collect(),
+        })
+    }
+}
+
+/// Every job that is left, for a person who wonders why.
+pub async fn jobs_left(url: &str) -> anyhow::Result<String> {
+    let db = open(url).await?;
+    let now = db.now().await?.0;
+    let jobs = job::Entity::find().all(db.reader()).await.context("reading jobs")?;
+    db.close().await?;
+    let lines = jobs.into_iter().map(|job| {
+        let job::Model { kind, subject, runs, unfinished, failures, last_error, .. } = job;
+        let (due_in, leased, dead) = (job.due_at.0 - now, job.lease.is_some(), job.dead_at.is_some());
+        format!(
+            "{kind} {subject}: due in {due_in} ms, leased {leased}, dead {dead}, runs {runs}, \
+             unfinished {unfinished}, failures {failures}, last error {last_error:?}\n"
+        )
+    });
+    Ok(lines.collect())
+}
+
+/// Opens a database beside whoever else has it open.
+pub async fn open(url: &str) -> anyhow::Result<Db> {
+    let options = DbOptions { writers: 1, readers: 1, ..DbOptions::new(url) };
+    Db::open(&options, Clock::System).await.context("opening the database")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_comparison_sees_what_it_is_there_to_see() {
+        check("nothing wrong", |_, _| {}, "lost 0, doubled 0, wrong 0, unfinished 0");
+        check("no entry", |_, books| books.entries.clear(), "lost 1, doubled 0, wrong 0, unfinished 0");
+        check(
+            "two entries",
+            |_, books| books.entries.push(books.entries[0].clone()),
+            "lost 0, doubled 1, wrong 0, unfinished 0",
+        );
+        check(
+            "wrong amount",
+            |_, books| books.entries[0].total += 1,
+            "lost 0, doubled 0, wrong 1, unfinished 0",
+        );
+        check(
+            "wrong order",
+            |_, books| books.entries[0].order_id = "ord_2".to_owned(),
+            "lost 0, doubled 0, wrong 1, unfinished 0",
+        );
+        check(
+            "booked as surplus",
+            |_, books| books.entries[0].kind = money_entry::Kind::Surplus,
+            "lost 0, doubled 0, wrong 1, unfinished 0",
+        );
+        // The entry without a payment, the payment that did not succeed, and the order.
+        check("never paid", |outside, _| outside.ledger.clear(), "lost 0, doubled 0, wrong 2, unfinished 0");
+        check(
+            "paid and pending",
+            |_, books| books.orders[0].status = order::Status::Pending,
+            "lost 1, doubled 0, wrong 0, unfinished 0",
+        );
+        check(
+            "paid without money",
+            |_, books| books.orders[1].status = order::Status::Paid,
+            "lost 0, doubled 0, wrong 1, unfinished 0",
+        );
+        check(
+            "an order is gone",
+            |_, books| drop(books.orders.pop()),
+            "lost 1, doubled 0, wrong 0, unfinished 0",
+        );
+        check(
+            "an event is missing",
+            |_, books| books.orders[0].events.retain(|event| event.seq != 2),
+            "lost 0, doubled 0, wrong 1, unfinished 0",
+        );
+        check(
+            "a notification is gone",
+            |_, books| books.notifications.clear(),
+            "lost 1, doubled 0, wrong 0, unfinished 0",
+        );
+        check(
+            "a notification lies there",
+            |_, books| books.notifications[0].is_settled = false,
+            "lost 0, doubled 0, wrong 0, unfinished 1",
+        );
+        check("nobody will look", |_, books| books.jobs.clear(), "lost 0, doubled 0, wrong 0, unfinished 1");
+        check(
+            "a run has not ended",
+            |_, books| books.jobs[0].is_leased = true,
+            "lost 0, doubled 0, wrong 0, unfinished 1",
+        );
+        // It is dead, and so nobody will look.
+        check(
+            "a job is dead",
+            |_, books| books.jobs[0].is_dead = true,
+            "lost 0, doubled 0, wrong 0, unfinished 2",
+        );
+        check(
+            "a create is not done",
+            |_, books| books.jobs[0].kind = "request_prepay".to_owned(),
+            "lost 0, doubled 0, wrong 0, unfinished 1",
+        );
+    }
+
+    /// Doctors a good ending, one paid order and one unpaid, and compares.
+    fn check(what: &str, doctor: impl FnOnce(&mut Outside, &mut Books), expected: &str) {
+        use order_event::Kind::{OrderCreated, PaymentCreated, PaymentSucceeded, PrepayIssued};
+        let order = |n: i64, status, kinds: &[order_event::Kind]| Order {
+            id: format!("ord_{n}"),
+            number: format!("N-{n}"),
+            total: 100 + n,
+            status,
+            event_seq: i64::try_from(kinds.len()).unwrap(),
+            events: (1..).zip(kinds).map(|(seq, kind)| Event { seq, kind: *kind }).collect(),
+        };
+        let payment = |n: i64, status| Payment {
+            id: format!("pay_{n}"),
+            order_id: format!("ord_{n}"),
+            out_trade_no: format!("OUT{n}"),
+            status,
+        };
+        let answered = |n: i64| Answered { number: format!("N-{n}"), id: format!("ord_{n}"), total: 100 + n };
+        let mut books = Books {
+            orders: vec![
+                order(
+                    1,
+                    order::Status::Paid,
+                    &[OrderCreated, PaymentCreated, PrepayIssued, PaymentSucceeded],
+                ),
+                order(2, order::Status::Pending, &[OrderCreated, PaymentCreated, PrepayIssued]),
+            ],
+            payments: vec![
+                payment(1, payment::Status::Succeeded),
+                payment(2, payment::Status::AwaitingPayment),
+            ],
+            entries: vec![Entry {
+                kind: money_entry::Kind::Payment,
+                reference: "T1".to_owned(),
+                order_id: "ord_1".to_owned(),
+                payment_id: "pay_1".to_owned(),
+                total: 101,
+            }],
+            notifications: vec![Notification { wechat_id: "W1".to_owned(), is_settled: true }],
+            jobs: vec![Job {
+                kind: "confirm_payment".to_owned(),
+                subject: "pay_2".to_owned(),
+                is_leased: false,
+                is_dead: false,
+            }],
+        };
+        let mut outside = Outside {
+            ledger: vec![Taken {
+                out_trade_no: "OUT1".to_owned(),
+                transaction_id: "T1".to_owned(),
+                total: 101,
+            }],
+            answered: vec![answered(1), answered(2)],
+            taken_in: vec!["W1".to_owned()],
+        };
+        doctor(&mut outside, &mut books);
+        let found = compare(&outside, &books);
+        assert_eq!(found.to_string(), expected, "{what}: {found:?}");
+    }
+}

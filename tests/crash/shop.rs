@@ -1,0 +1,179 @@
+//! A sensible shop, and its payers: it repeats what was not answered, and gives up nothing.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    oracle::Answered,
+    processes::{API_KEY, UNKNOWN_APP, World},
+    steps::Weather,
+};
+
+/// A job whose process died on Postgres runs again when its lease of 30 s is over, and it may die
+/// with more than one process.
+const PATIENCE: Duration = Duration::from_secs(180);
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// How long the shop waits for a notification before it has WeChat Pay asked.
+const ASK_AFTER: Duration = Duration::from_secs(2);
+
+/// One purchase to be.
+#[derive(Clone, Debug)]
+pub struct Purchase {
+    pub number: String,
+    pub total: i64,
+    pub native: bool,
+    pub pays: bool,
+}
+
+impl Purchase {
+    /// The nth purchase: native and in a mini-program by turns, each with an amount of its own.
+    pub fn nth(n: u32, pays: bool) -> Self {
+        Self { number: format!("CRASH-{n:04}"), total: 100 + i64::from(n), native: n.is_multiple_of(2), pays }
+    }
+}
+
+impl World {
+    /// Places an order, opens its payment, has it paid, and waits until the server knows.
+    pub async fn buy(&self, purchase: &Purchase, weather: Weather) -> anyhow::Result<Answered> {
+        self.try_to_buy(purchase, weather).await.with_context(|| format!("buying {}", purchase.number))
+    }
+
+    async fn try_to_buy(&self, purchase: &Purchase, weather: Weather) -> anyhow::Result<Answered> {
+        let Purchase { number, total, .. } = purchase;
+        let order = json!({
+            "merchant_order_no": number,
+            "description": "明前龙井",
+            "amount": { "total": total, "currency": "CNY" },
+        });
+        let (status, said) = self.ask(Method::POST, "/v1/orders", Some(&order)).await?;
+        ensure!(matches!(status.as_u16(), 200 | 201), "placing the order: {status} {said}");
+        let id = text(&said["order"]["id"])?;
+        let answered = Answered { number: number.clone(), id, total: *total };
+
+        let own_app = if purchase.native { &self.native_app } else { &self.mini_program_app };
+        let from_unknown_app = weather == Weather::UnknownApp && !purchase.native;
+        if from_unknown_app && self.open(purchase, &answered, UNKNOWN_APP).await?.is_none() {
+            return Ok(answered);
+        }
+        let Some(payment) = self.open(purchase, &answered, own_app).await? else {
+            return Ok(answered);
+        };
+        if purchase.pays {
+            self.pay(&text(&payment["out_trade_no"])?).await?;
+            self.wait_until_paid(&answered, &text(&payment["id"])?, weather).await?;
+        }
+        Ok(answered)
+    }
+
+    /// Opens a payment, and asks again until it can be paid. `None`: there is no use in paying,
+    /// because it is paid already or because nobody knows yet what became of a create.
+    async fn open(&self, purchase: &Purchase, order: &Answered, app: &str) -> anyhow::Result<Option<Value>> {
+        let asked = match purchase.native {
+            true => json!({ "method": "native", "app_id": app }),
+            false => json!({ "method": "mini_program", "app_id": app, "openid": "oCRASHTESTPAYER" }),
+        };
+        let path = format!("/v1/orders/{}/payments", order.id);
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            let (status, said) = self.ask(Method::POST, &path, Some(&asked)).await?;
+            let payment = &said["payment"];
+            match (status.as_u16(), said["code"].as_str(), payment["status"].as_str()) {
+                (200, _, Some("awaiting_payment")) => return Ok(Some(payment.clone())),
+                (200, _, Some("succeeded")) | (409, Some("order_paid"), _) => return Ok(None),
+                // Refused, and rightly so.
+                (422, Some("payment_refused"), _) if app == UNKNOWN_APP => return Ok(Some(Value::Null)),
+                // WeChat Pay has to be asked for minutes before a create that was refused after a
+                // crash counts as refused.
+                (202, _, Some("unknown")) if app == UNKNOWN_APP => return Ok(None),
+                (202, _, _) => {}
+                _ => bail!("opening a payment: {status} {said}"),
+            }
+        }
+        bail!("no payment could be opened in {PATIENCE:?}")
+    }
+
+    async fn pay(&self, out_trade_no: &str) -> anyhow::Result<()> {
+        let url = format!("{}/_sim/payments/{out_trade_no}/pay", self.simulator_url);
+        let (status, said) = self.repeat(Method::POST, &url, None).await?;
+        // 409: it was paid before, or a machine that is slow had no time to say so.
+        ensure!(status.is_success() || status == StatusCode::CONFLICT, "paying: {status} {said}");
+        Ok(())
+    }
+
+    async fn wait_until_paid(&self, order: &Answered, payment: &str, weather: Weather) -> anyhow::Result<()> {
+        let (start, end) = (Instant::now(), Instant::now() + PATIENCE);
+        while Instant::now() < end {
+            let (status, said) = self.ask(Method::GET, &format!("/v1/orders/{}", order.id), None).await?;
+            ensure!(status == StatusCode::OK, "reading the order: {status} {said}");
+            if said["order"]["status"] == "paid" {
+                return Ok(());
+            }
+            if weather.is_silent() || start.elapsed() > ASK_AFTER {
+                self.have_asked(payment).await?;
+            }
+            sleep(AGAIN_AFTER).await;
+        }
+        bail!("the order was not paid in {PATIENCE:?}")
+    }
+
+    /// Has WeChat Pay asked about a payment.
+    pub async fn have_asked(&self, payment: &str) -> anyhow::Result<()> {
+        let (status, said) = self.ask(Method::POST, &format!("/v1/payments/{payment}/confirm"), None).await?;
+        ensure!(status == StatusCode::OK, "having WeChat Pay asked: {status} {said}");
+        Ok(())
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
+        self.repeat(method, &format!("{}{path}", self.api_url), body).await
+    }
+
+    /// Uses one of the simulator's controls.
+    pub async fn control(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let (status, said) =
+            self.repeat(method, &format!("{}/_sim/{path}", self.simulator_url), body).await?;
+        ensure!(status.is_success(), "/_sim/{path}: {status} {said}");
+        Ok(said)
+    }
+
+    /// Sends a request until it is answered, and not with an excuse.
+    async fn repeat(
+        &self,
+        method: Method,
+        url: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let request = self.http.request(method.clone(), url).bearer_auth(API_KEY);
+            let request = match body {
+                Some(body) => request.json(body),
+                None => request,
+            };
+            match answer(request).await {
+                Ok((status, said)) if !status.is_server_error() => return Ok((status, said)),
+                last if Instant::now() > end => bail!("{url}: no answer in {PATIENCE:?}, at last {last:?}"),
+                _ => sleep(AGAIN_AFTER).await,
+            }
+        }
+    }
+}
+
+async fn answer(request: RequestBuilder) -> anyhow::Result<(StatusCode, Value)> {
+    let answer = request.send().await?;
+    let status = answer.status();
+    let body = answer.bytes().await?;
+    Ok((status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? }))
+}
+
+pub fn text(value: &Value) -> anyhow::Result<String> {
+    value.as_str().map(str::to_owned).with_context(|| format!("not a text: {value}"))
+}

@@ -1,0 +1,136 @@
+//! Every named step of the product, and how a process is brought to die there.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use serde_json::{Value, json};
+
+/// A step, and what it takes to get there.
+#[derive(Debug)]
+pub struct Step {
+    pub name: &'static str,
+    /// One value of `FAILPOINTS` for each process that dies; the last one at the step itself.
+    pub lives: &'static [&'static str],
+    pub weather: Weather,
+}
+
+/// What else goes wrong meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    Clear,
+    /// WeChat Pay tells nothing: every payment has to be asked about.
+    Silence,
+    /// As before, and the first questions are not answered.
+    SilenceAndTrouble,
+    /// As before, and the first questions are answered with "no such payment".
+    SilenceAndDenial,
+    /// WeChat Pay does not take the first creates.
+    CreatesNotTaken,
+    /// In mini-programs the first payment is with an app that WeChat Pay does not know.
+    UnknownApp,
+    /// The first payment is paid before its create is answered, and nobody is told.
+    PaidUnheard,
+    /// WeChat Pay tells of a payment that is not ours, once.
+    StrangeNumber,
+}
+
+/// In the order in which an order meets them.
+pub const STEPS: [Step; 24] = [
+    step("create_order.placed", &["create_order.placed=1*off->return"], Weather::Clear),
+    step("create_order.committed", &["create_order.committed=1*off->return"], Weather::Clear),
+    step("create_payment.opened", &["create_payment.opened=1*off->return"], Weather::Clear),
+    step("create_payment.committed", &["create_payment.committed=1*off->return"], Weather::Clear),
+    // Both lanes look at once and five times a second: the seventh look is amid the first orders.
+    step("pump.scanned", &["pump.scanned=6*off->return"], Weather::Clear),
+    step("pump.offered", &["pump.offered=1*off->return"], Weather::Clear),
+    step("job.claimed", &["job.claimed=1*off->return"], Weather::Clear),
+    step("job.finished", &["job.finished=1*off->return"], Weather::Clear),
+    step("request_prepay.loaded", &["request_prepay.loaded=1*off->return"], Weather::Clear),
+    step("request_prepay.asked", &["request_prepay.asked=1*off->return"], Weather::Clear),
+    step("request_prepay.applied", &["request_prepay.applied=1*off->return"], Weather::Clear),
+    step("request_prepay.lost", &["request_prepay.lost=1*off->return"], Weather::CreatesNotTaken),
+    step("request_prepay.refused", &["request_prepay.refused=1*off->return"], Weather::UnknownApp),
+    step(
+        "request_prepay.doubted",
+        // Only a create whose answer nobody got makes the next answer doubtful.
+        &["request_prepay.asked=return", "request_prepay.doubted=return"],
+        Weather::PaidUnheard,
+    ),
+    step("intake.inserted", &["intake.inserted=1*off->return"], Weather::Clear),
+    step("intake.committed", &["intake.committed=1*off->return"], Weather::Clear),
+    step("apply_notification.loaded", &["apply_notification.loaded=1*off->return"], Weather::Clear),
+    step("apply_notification.applied", &["apply_notification.applied=1*off->return"], Weather::Clear),
+    step("apply_notification.settled", &["apply_notification.settled=return"], Weather::StrangeNumber),
+    step("confirm_payment.loaded", &["confirm_payment.loaded=1*off->return"], Weather::Silence),
+    step("confirm_payment.asked", &["confirm_payment.asked=1*off->return"], Weather::Silence),
+    step("confirm_payment.applied", &["confirm_payment.applied=1*off->return"], Weather::Silence),
+    step("confirm_payment.not_told", &["confirm_payment.not_told=return"], Weather::SilenceAndTrouble),
+    step("confirm_payment.not_found", &["confirm_payment.not_found=return"], Weather::SilenceAndDenial),
+];
+
+const fn step(name: &'static str, lives: &'static [&'static str], weather: Weather) -> Step {
+    Step { name, lives, weather }
+}
+
+impl Weather {
+    /// The faults that the simulator is given.
+    pub fn faults(self) -> Vec<Value> {
+        let silence = json!({ "kind": "silent", "on": "notify" });
+        match self {
+            Self::Clear | Self::UnknownApp => vec![],
+            Self::Silence => vec![silence],
+            Self::SilenceAndTrouble => {
+                vec![silence, json!({ "kind": "status_503", "on": "query", "times": 2 })]
+            }
+            Self::SilenceAndDenial => {
+                vec![silence, json!({ "kind": "not_found", "on": "query", "times": 2 })]
+            }
+            Self::CreatesNotTaken => vec![json!({ "kind": "status_503", "on": "create", "times": 3 })],
+            // Asking must not find the payment before the create is repeated, which on Postgres takes a lease.
+            Self::PaidUnheard => vec![
+                silence,
+                json!({ "kind": "pay_before_answer", "on": "create", "times": 1 }),
+                json!({ "kind": "not_found", "on": "query", "times": 3 }),
+            ],
+            Self::StrangeNumber => vec![json!({ "kind": "unknown_number", "on": "notify", "times": 1 })],
+        }
+    }
+
+    /// Is nobody told when a payer has paid?
+    pub fn is_silent(self) -> bool {
+        match self {
+            Self::Silence | Self::SilenceAndTrouble | Self::SilenceAndDenial | Self::PaidUnheard => true,
+            Self::Clear | Self::CreatesNotTaken | Self::UnknownApp | Self::StrangeNumber => false,
+        }
+    }
+}
+
+#[test]
+fn the_table_has_every_step_and_nothing_else() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut named = Vec::new();
+    for sources in ["api/src", "worker/src", "jobs/src", "entity/src", "wechatpay/src", "cli/src"] {
+        collect(&root.join(sources), &mut named);
+    }
+    named.sort_unstable();
+    let unique: BTreeSet<String> = named.iter().cloned().collect();
+    assert_eq!(named.len(), unique.len(), "a step is named twice: {named:?}");
+    let listed: BTreeSet<String> = STEPS.iter().map(|step| step.name.to_owned()).collect();
+    assert_eq!(unique, listed, "left: named in the code; right: in the table");
+    for step in &STEPS {
+        let last = step.lives.last().unwrap();
+        assert!(last.starts_with(&format!("{}=", step.name)), "{} ends with {last}", step.name);
+    }
+}
+
+fn collect(folder: &Path, named: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, named);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).unwrap();
+            let names = source.split("crash_point!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            named.extend(names.map(str::to_owned));
+        }
+    }
+}
