@@ -3,10 +3,13 @@
 //! Reads go to a pool of readers, writes through [`Db::write`]: one closure, one transaction,
 //! IMMEDIATE on SQLite, hints told only after the commit.
 
-use std::time::Duration;
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
     DbBackend, DbErr, ExecResult, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
     TransactionTrait, Value,
 };
@@ -92,15 +95,13 @@ impl Db {
     {
         let options = TransactionOptions {
             isolation_level: None,
-            access_mode: Some(AccessMode::ReadWrite),
+            // Postgres writes by default; saying so would be one more statement.
+            access_mode: None,
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         };
-        let options = match self.backend() {
-            DbBackend::Sqlite => TransactionOptions { access_mode: None, ..options },
-            _ => options,
-        };
         let inner = self.writer.begin_with_options(options).await?;
-        let txn = Txn { inner, clock: self.clock.clone(), hints: Mutex::default() };
+        let txn =
+            Txn { inner, clock: self.clock.clone(), asked_at: OnceLock::new(), hints: Mutex::default() };
         match work(&txn).await {
             Ok(value) => {
                 let Txn { inner, hints, .. } = txn;
@@ -129,6 +130,8 @@ impl Db {
 pub struct Txn {
     inner: DatabaseTransaction,
     clock: Clock,
+    /// What the database's clock said when it was first asked, and when that was.
+    asked_at: OnceLock<(Timestamp, Instant)>,
     hints: Mutex<Vec<Hint>>,
 }
 
@@ -138,9 +141,19 @@ impl Txn {
         self.hints.lock().await.push(hint);
     }
 
-    /// Now, on the watch that decides what is due: on Postgres the database's.
+    /// Now, on the watch that decides what is due: on Postgres the database's, asked once and then
+    /// counted on from.
     pub async fn now(&self) -> Result<Timestamp, DbErr> {
-        now(self, &self.clock).await
+        if !asks_the_database(self, &self.clock) {
+            return Ok(self.clock.now());
+        }
+        if let Some((said, at)) = self.asked_at.get() {
+            return Ok(*said + at.elapsed());
+        }
+        let said = now(self, &self.clock).await?;
+        // Whoever was first has asked the same clock.
+        self.asked_at.set((said, Instant::now())).ok();
+        Ok(said)
     }
 
     /// An SQL expression for now, with the value that goes into its placeholder.
@@ -159,10 +172,14 @@ impl Txn {
 /// `now()` would be the start of the transaction, which may have waited for a lock since.
 const POSTGRES_NOW: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)";
 
+fn asks_the_database(connection: &impl ConnectionTrait, clock: &Clock) -> bool {
+    matches!((connection.get_database_backend(), clock), (DbBackend::Postgres, Clock::System))
+}
+
 async fn now(connection: &impl ConnectionTrait, clock: &Clock) -> Result<Timestamp, DbErr> {
-    let (DbBackend::Postgres, Clock::System) = (connection.get_database_backend(), clock) else {
+    if !asks_the_database(connection, clock) {
         return Ok(clock.now());
-    };
+    }
     let row = connection
         .query_one_raw(Statement::from_string(DbBackend::Postgres, format!("SELECT {POSTGRES_NOW} AS now")))
         .await?
@@ -178,6 +195,8 @@ fn connect_options(url: &str, connections: u32) -> ConnectOptions {
         // Shorter than a job's run limit, so that a database that hangs is an orderly failure.
         .acquire_timeout(Duration::from_secs(5))
         .connect_timeout(Duration::from_secs(5))
+        // A ping before every use would be one more round trip for each read and transaction.
+        .test_before_acquire_if_idle_for(Duration::from_secs(1))
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite
