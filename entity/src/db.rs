@@ -4,17 +4,16 @@
 //! IMMEDIATE on SQLite, hints told only after the commit.
 
 use std::{
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, DbErr, ExecResult, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait, Value,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    ExecResult, QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::{Bus, Clock, Hint, Timestamp};
 
@@ -40,6 +39,10 @@ impl DbOptions {
 pub struct Db {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    /// How many of the writing connections jobs may have at once.
+    for_jobs: Arc<Semaphore>,
+    /// What a writer passes before it waits for a connection.
+    gate: Option<Arc<Semaphore>>,
     clock: Clock,
     bus: Bus,
 }
@@ -52,6 +55,8 @@ impl Db {
         Ok(Self {
             writer: Database::connect(connect_options(&options.url, writers)).await?,
             reader: Database::connect(connect_options(&options.url, options.readers)).await?,
+            for_jobs: Arc::new(Semaphore::new((writers / 2).max(1) as usize)),
+            gate: None,
             clock,
             bus: Bus::default(),
         })
@@ -59,6 +64,15 @@ impl Db {
 
     pub fn backend(&self) -> DbBackend {
         self.writer.get_database_backend()
+    }
+
+    /// The same database for jobs, which take at most half of the writing connections.
+    ///
+    /// Connections are handed out in the order of asking. Without this, whoever waits for an answer
+    /// would wait behind every job that runs.
+    #[must_use]
+    pub fn for_jobs(self) -> Self {
+        Self { gate: Some(self.for_jobs.clone()), ..self }
     }
 
     /// For reads outside a transaction.
@@ -98,6 +112,11 @@ impl Db {
             // Postgres writes by default; saying so would be one more statement.
             access_mode: None,
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        };
+        let _passed = match &self.gate {
+            // It is never closed.
+            Some(gate) => gate.acquire().await.ok(),
+            None => None,
         };
         let inner = self.writer.begin_with_options(options).await?;
         let txn =
