@@ -3,7 +3,7 @@
 //! Whatever waits is written together and then answered together. Under load that shares the
 //! disk's flush among hundreds; without load nobody waits for company.
 
-use entity::{Db, notification};
+use entity::{Db, Txn, notification};
 use jobs::{ApplyNotification, crash_point};
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, EntityTrait, IntoActiveModel, QueryTrait, sea_query::OnConflict,
@@ -79,22 +79,31 @@ async fn write_batches(db: Db, receiver: std::sync::Arc<tokio::sync::Mutex<mpsc:
 }
 
 async fn write(db: &Db, notifications: Vec<notification::Model>) -> Result<(), DbErr> {
+    let mut notifications = notifications.into_iter();
     db.write(async |txn| {
-        let rows = notifications.into_iter().map(|row| row.into_active_model());
-        let known = OnConflict::columns([notification::Column::Merchant, notification::Column::WechatId])
-            .do_nothing()
-            .to_owned();
-        let mut insert = notification::Entity::insert_many(rows).on_conflict(known).into_query();
-        insert.returning_col(notification::Column::Id);
-        // Only those that are new come back: a duplicate needs no second job.
-        let new: Result<Vec<_>, DbErr> = txn
-            .query_all(&insert)
-            .await?
-            .iter()
-            .map(|row| Ok(ApplyNotification { notification: row.try_get("", "id")? }))
-            .collect();
-        crash_point!("intake.inserted");
-        jobs::enqueue_all(txn, &new?).await
+        // A few lengths only, so that the statements stay prepared: 200 are written as 128, 64 and 8.
+        while let Some(length) = notifications.len().checked_ilog2() {
+            write_some(txn, notifications.by_ref().take(1 << length)).await?;
+        }
+        Ok(())
     })
     .await
+}
+
+async fn write_some(txn: &Txn, some: impl Iterator<Item = notification::Model>) -> Result<(), DbErr> {
+    let known = OnConflict::columns([notification::Column::Merchant, notification::Column::WechatId])
+        .do_nothing()
+        .to_owned();
+    let rows = some.map(|row| row.into_active_model());
+    let mut insert = notification::Entity::insert_many(rows).on_conflict(known).into_query();
+    insert.returning_col(notification::Column::Id);
+    // Only those that are new come back: a duplicate needs no second job.
+    let new: Result<Vec<_>, DbErr> = txn
+        .query_all(&insert)
+        .await?
+        .iter()
+        .map(|row| Ok(ApplyNotification { notification: row.try_get("", "id")? }))
+        .collect();
+    crash_point!("intake.inserted");
+    jobs::enqueue_all(txn, &new?).await
 }
