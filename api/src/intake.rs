@@ -85,32 +85,40 @@ async fn write_batches(db: Db, receiver: std::sync::Arc<tokio::sync::Mutex<mpsc:
 async fn write(db: &Db, mut notifications: Vec<notification::Model>) -> Result<(), DbErr> {
     // Two writers that insert the same copies in one order wait for each other; in two, for ever.
     notifications.sort_by(|a, b| (&a.merchant, &a.wechat_id).cmp(&(&b.merchant, &b.wechat_id)));
-    let told = notifications.len();
-    let wechat_ids: Vec<_> = notifications.iter().map(|row| row.wechat_id.clone()).collect();
+    let mut notifications = notifications.into_iter();
     db.write(async |txn| {
-        let rows = notifications.into_iter().map(|row| row.into_active_model());
-        let known = OnConflict::columns([notification::Column::Merchant, notification::Column::WechatId])
-            .do_nothing()
-            .to_owned();
-        let mut insert = notification::Entity::insert_many(rows).on_conflict(known).into_query();
-        insert.returning_col(notification::Column::Id);
-        // Only those that are new come back: a duplicate needs no second job.
-        let new: Result<Vec<_>, DbErr> = txn
-            .query_all(&insert)
-            .await?
-            .iter()
-            .map(|row| Ok(ApplyNotification { notification: row.try_get("", "id")? }))
-            .collect();
-        crash_point!("intake.inserted");
-        let mut jobs = new?;
-        if jobs.len() < told {
-            jobs.extend(unsettled(txn, wechat_ids).await?);
-            jobs.sort_by(|a, b| a.notification.cmp(&b.notification));
-            jobs.dedup();
+        // A few lengths only, so that the statements stay prepared: 200 are written as 128, 64 and 8.
+        while let Some(length) = notifications.len().checked_ilog2() {
+            write_some(txn, notifications.by_ref().take(1 << length).collect()).await?;
         }
-        jobs::enqueue_all(txn, &jobs).await
+        Ok(())
     })
     .await
+}
+
+async fn write_some(txn: &Txn, some: Vec<notification::Model>) -> Result<(), DbErr> {
+    let wechat_ids: Vec<_> = some.iter().map(|row| row.wechat_id.clone()).collect();
+    let known = OnConflict::columns([notification::Column::Merchant, notification::Column::WechatId])
+        .do_nothing()
+        .to_owned();
+    let rows = some.into_iter().map(|row| row.into_active_model());
+    let mut insert = notification::Entity::insert_many(rows).on_conflict(known).into_query();
+    insert.returning_col(notification::Column::Id);
+    // Only those that are new come back.
+    let new: Result<Vec<_>, DbErr> = txn
+        .query_all(&insert)
+        .await?
+        .iter()
+        .map(|row| Ok(ApplyNotification { notification: row.try_get("", "id")? }))
+        .collect();
+    crash_point!("intake.inserted");
+    let mut jobs = new?;
+    if jobs.len() < wechat_ids.len() {
+        jobs.extend(unsettled(txn, wechat_ids).await?);
+        jobs.sort_by(|a, b| a.notification.cmp(&b.notification));
+        jobs.dedup();
+    }
+    jobs::enqueue_all(txn, &jobs).await
 }
 
 /// Those that WeChat Pay repeats because nobody acted on them yet: they are asked for again, in

@@ -3,15 +3,17 @@
 //! Reads go to a pool of readers, writes through [`Db::write`]: one closure, one transaction,
 //! IMMEDIATE on SQLite, hints told only after the commit.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction,
-    DbBackend, DbErr, ExecResult, QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait, Value,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    ExecResult, QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::{Bus, Clock, Hint, Timestamp};
 
@@ -39,6 +41,10 @@ impl DbOptions {
 pub struct Db {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    /// How many of the writing connections jobs may have at once.
+    for_jobs: Arc<Semaphore>,
+    /// What a writer passes before it waits for a connection.
+    gate: Option<Arc<Semaphore>>,
     clock: Clock,
     bus: Bus,
 }
@@ -51,6 +57,8 @@ impl Db {
         Ok(Self {
             writer: Database::connect(connect_options(options, writers)).await?,
             reader: Database::connect(connect_options(options, options.readers)).await?,
+            for_jobs: Arc::new(Semaphore::new((writers / 2).max(1) as usize)),
+            gate: None,
             clock,
             bus: Bus::default(),
         })
@@ -58,6 +66,15 @@ impl Db {
 
     pub fn backend(&self) -> DbBackend {
         self.writer.get_database_backend()
+    }
+
+    /// The same database for jobs, which take at most half of the writing connections.
+    ///
+    /// Connections are handed out in the order of asking. Without this, whoever waits for an answer
+    /// would wait behind every job that runs.
+    #[must_use]
+    pub fn for_jobs(self) -> Self {
+        Self { gate: Some(self.for_jobs.clone()), ..self }
     }
 
     /// For reads outside a transaction.
@@ -109,15 +126,18 @@ impl Db {
     {
         let options = TransactionOptions {
             isolation_level: None,
-            access_mode: Some(AccessMode::ReadWrite),
+            // Postgres writes by default; saying so would be one more statement.
+            access_mode: None,
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         };
-        let options = match self.backend() {
-            DbBackend::Sqlite => TransactionOptions { access_mode: None, ..options },
-            _ => options,
+        let _passed = match &self.gate {
+            // It is never closed.
+            Some(gate) => gate.acquire().await.ok(),
+            None => None,
         };
         let inner = self.writer.begin_with_options(options).await?;
-        let txn = Txn { inner, clock: self.clock.clone(), hints: Mutex::default() };
+        let txn =
+            Txn { inner, clock: self.clock.clone(), asked_at: OnceLock::new(), hints: Mutex::default() };
         match work(&txn).await {
             Ok(value) => {
                 let Txn { inner, hints, .. } = txn;
@@ -155,6 +175,8 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(8);
 pub struct Txn {
     inner: DatabaseTransaction,
     clock: Clock,
+    /// What the database's clock said when it was first asked, and when that was.
+    asked_at: OnceLock<(Timestamp, Instant)>,
     hints: Mutex<Vec<Hint>>,
 }
 
@@ -164,9 +186,19 @@ impl Txn {
         self.hints.lock().await.push(hint);
     }
 
-    /// Now, on the watch that decides what is due: on Postgres the database's.
+    /// Now, on the watch that decides what is due: on Postgres the database's, asked once and then
+    /// counted on from.
     pub async fn now(&self) -> Result<Timestamp, DbErr> {
-        now(self, &self.clock).await
+        if !asks_the_database(self, &self.clock) {
+            return Ok(self.clock.now());
+        }
+        if let Some((said, at)) = self.asked_at.get() {
+            return Ok(*said + at.elapsed());
+        }
+        let said = now(self, &self.clock).await?;
+        // Whoever was first has asked the same clock.
+        self.asked_at.set((said, Instant::now())).ok();
+        Ok(said)
     }
 
     /// An SQL expression for now, with the value that goes into its placeholder.
@@ -185,10 +217,14 @@ impl Txn {
 /// `now()` would be the start of the transaction, which may have waited for a lock since.
 const POSTGRES_NOW: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS bigint)";
 
+fn asks_the_database(connection: &impl ConnectionTrait, clock: &Clock) -> bool {
+    matches!((connection.get_database_backend(), clock), (DbBackend::Postgres, Clock::System))
+}
+
 async fn now(connection: &impl ConnectionTrait, clock: &Clock) -> Result<Timestamp, DbErr> {
-    let (DbBackend::Postgres, Clock::System) = (connection.get_database_backend(), clock) else {
+    if !asks_the_database(connection, clock) {
         return Ok(clock.now());
-    };
+    }
     let row = connection
         .query_one_raw(Statement::from_string(DbBackend::Postgres, format!("SELECT {POSTGRES_NOW} AS now")))
         .await?
@@ -213,6 +249,8 @@ fn connect_options(db: &DbOptions, connections: u32) -> ConnectOptions {
         // Shorter than a job's run limit, so that a database that hangs is an orderly failure.
         .acquire_timeout(Duration::from_secs(5))
         .connect_timeout(Duration::from_secs(5))
+        // A ping before every use would be one more round trip for each read and transaction.
+        .test_before_acquire_if_idle_for(Duration::from_secs(1))
         .sqlx_logging(false)
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite

@@ -27,7 +27,7 @@ pub struct Merchant {
 
 impl Context {
     pub fn new(db: Db, merchants: HashMap<String, Merchant>) -> Self {
-        Self { db, merchants: Arc::new(merchants), chance: rand::random }
+        Self { db: db.for_jobs(), merchants: Arc::new(merchants), chance: rand::random }
     }
 
     pub(crate) fn merchant(&self, name: &str) -> Result<&Merchant, Failure> {

@@ -9,7 +9,7 @@ use entity::{
     payment,
 };
 use jobs::{ApplyNotification, Failure, Finished, Run, crash_point};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, QueryFilter};
 use wechatpay::{Transaction, notification::Envelope};
 
 use crate::{
@@ -148,14 +148,21 @@ async fn settle(
     order_id: Option<&OrderId>,
 ) -> Result<(), DbErr> {
     let row = notification::ActiveModel {
-        id: Set(notification.id.clone()),
         verdict: Set(verdict),
         reason: Set(reason.map(str::to_owned)),
         settled_at: Set(Some(txn.now().await?)),
         order_id: Set(order_id.cloned()),
         ..Default::default()
     };
-    row.update(txn).await?;
+    // Not `update`, which would read the body back.
+    let written = notification::Entity::update_many()
+        .set(row)
+        .filter(notification::Column::Id.eq(notification.id.clone()))
+        .exec(txn)
+        .await?;
+    if written.rows_affected != 1 {
+        return Err(DbErr::RecordNotUpdated);
+    }
     crash_point!("apply_notification.settled");
     let verdict = match verdict {
         Verdict::Received => "received",

@@ -1,0 +1,155 @@
+//! Load for everpaid: what it does a second, how long it makes people wait, what it costs.
+//!
+//! `bench/run` is the one command; `bench/README.md` says how the figures come about.
+
+mod load;
+mod notifications;
+mod clicks;
+mod server;
+mod book;
+mod http;
+mod disk;
+mod report;
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use simulator::Simulator;
+
+use crate::{
+    book::{Book, Database},
+    clicks::Stopwatch,
+    load::Pace,
+    server::{Server, Settings},
+};
+
+#[derive(Debug, Parser)]
+struct Bench {
+    /// A short run, to see that everything works; its figures mean little.
+    #[arg(long)]
+    quick: bool,
+    /// Run on this database only.
+    #[arg(long)]
+    only: Option<String>,
+    /// The server to put under load; by default the one built beside this program.
+    #[arg(long)]
+    everpaid: Option<PathBuf>,
+    /// A Postgres server, without a database's name; without it only SQLite is measured.
+    #[arg(long)]
+    postgres: Option<String>,
+    /// The directory that Postgres keeps its data in, for the cost of an fsync there.
+    #[arg(long, requires = "postgres")]
+    postgres_data: Option<PathBuf>,
+}
+
+/// What is promised; see design and README.
+struct Floors {
+    acknowledged_per_second: f64,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Bench::parse();
+    let everpaid = match &options.everpaid {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?.with_file_name("everpaid"),
+    };
+    ensure!(everpaid.exists(), "{} is not there; build it with --release first", everpaid.display());
+    let directory = tempfile::tempdir().context("making a directory")?;
+    println!("{}", report::machine());
+
+    let wanted = |name: &str| options.only.as_deref().is_none_or(|only| only.eq_ignore_ascii_case(name));
+    if let Some(server) = options.postgres.as_deref().filter(|_| wanted("postgres")) {
+        let database = Database::postgres(server).await.context("making a database on Postgres")?;
+        let data = options.postgres_data.clone().unwrap_or_else(|| directory.path().to_owned());
+        measure(&options, &database, &everpaid, &data, &Floors { acknowledged_per_second: 2000.0 }).await?;
+    }
+    if wanted("sqlite") {
+        let data = directory.path().join("sqlite");
+        std::fs::create_dir(&data)?;
+        let database = Database::sqlite(&data);
+        measure(&options, &database, &everpaid, &data, &Floors { acknowledged_per_second: 500.0 }).await?;
+    }
+    Ok(())
+}
+
+async fn measure(
+    options: &Bench,
+    database: &Database,
+    everpaid: &std::path::Path,
+    data: &std::path::Path,
+    floors: &Floors,
+) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let wechat = Simulator::start(simulator::Options::default()).await.context("starting the simulator")?;
+    let credentials = wechat.merchant();
+    let stopwatch = Stopwatch::start(wechat.addr()).await?;
+    eprintln!("{}: the cost of an fsync", database.name);
+    let fsync_before = disk::fsync_cost(data)?;
+    let settings = Settings {
+        everpaid,
+        directory: directory.path(),
+        database_url: &database.url,
+        wechat_url: &stopwatch.url(),
+        credentials: &credentials,
+    };
+    let mut server = Server::start(&settings).await?;
+    let book = Book::open(database).await?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let idle = server.usage()?;
+
+    let mut clicks = Vec::new();
+    for delay_ms in [0, 50] {
+        let count = if options.quick { 100 } else { 1000 };
+        let plan = clicks::Plan { per_second: 50.0, count, delay_ms };
+        eprintln!("{}: {plan:?}", database.name);
+        clicks.push(clicks::run(plan, &mut server, &stopwatch, &credentials).await?);
+    }
+    let mut notifications = Vec::new();
+    for plan in plans(floors, options.quick) {
+        eprintln!("{}: {plan:?}", database.name);
+        notifications.push(notifications::run(plan, &mut server, &book, &wechat).await?);
+    }
+    let loaded = server.usage()?;
+    let fsync_after = disk::fsync_cost(data)?;
+    let version = book.version().await?;
+    println!(
+        "{}",
+        report::Report {
+            database: format!("{} {version}", database.name),
+            fsync: [fsync_before, fsync_after],
+            notifications,
+            clicks,
+            idle,
+            loaded,
+            floor: floors.acknowledged_per_second,
+        }
+    );
+    book.close().await?;
+    server.stop().await?;
+    wechat.stop().await;
+    Ok(())
+}
+
+/// Half the floor and the floor at a fixed rate, then as fast as it goes.
+fn plans(floors: &Floors, quick: bool) -> Vec<notifications::Plan> {
+    let seconds = if quick { 2.0 } else { 10.0 };
+    let open = |per_second: f64| notifications::Plan {
+        pace: Pace::Open { per_second },
+        connections: 256,
+        count: whole(per_second * seconds),
+    };
+    let closed = |connections| notifications::Plan {
+        pace: Pace::Closed,
+        connections,
+        count: whole(floors.acknowledged_per_second * seconds),
+    };
+    let floor = floors.acknowledged_per_second;
+    vec![open(floor / 2.0), open(floor), closed(64), closed(256)]
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few thousand")]
+fn whole(count: f64) -> usize {
+    count as usize
+}
