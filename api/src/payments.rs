@@ -244,7 +244,7 @@ async fn open(
 
     let id = PaymentId::generate();
     let out_trade_no = id.out_trade_no(&merchant.out_trade_no_prefix);
-    let payment = payment::Model {
+    let payment = payment::Model::from(payment::Opened {
         order_id: order.id.clone(),
         merchant: merchant.name.clone(),
         mchid: merchant.mchid.clone(),
@@ -252,26 +252,11 @@ async fn open(
         app_id: wanted.app.id.clone(),
         openid: wanted.openid.map(str::to_owned),
         amount: order.amount,
-        status: Status::Created,
         request_body: request_body(app, merchant, &order, wanted, &out_trade_no)?,
         out_trade_no,
-        create_signed_at: None,
-        prepay_id: None,
-        code_url: None,
-        prepay_expires_at: None,
-        call_up: None,
-        transaction_id: None,
-        payer_total: None,
-        bank_type: None,
-        succeeded_at: None,
-        surplus: false,
-        failure_code: None,
-        failure_message: None,
-        asked_at: None,
-        not_found_at: None,
-        created_at: now,
+        at: now,
         id,
-    };
+    });
     let row = payment::ActiveModel::from(payment.clone());
     payment::Entity::insert(row).exec_without_returning(txn).await?;
     let entry = Entry {

@@ -174,33 +174,24 @@ fn new_payment(order: &order::Model, mchid: &str, app_id: &str) -> payment::Mode
     let id = PaymentId::generate();
     let out_trade_no = id.out_trade_no("");
     payment::Model {
-        order_id: order.id.clone(),
-        merchant: order.merchant.clone(),
-        mchid: mchid.to_owned(),
-        method: Method::Native,
-        app_id: app_id.to_owned(),
-        openid: None,
-        amount: order.amount,
         status: payment::Status::AwaitingPayment,
-        // As long as a real one.
-        request_body: format!("{:<400}", format!("{{\"out_trade_no\":\"{out_trade_no}\"}}")),
         create_signed_at: Some(order.created_at),
-        prepay_id: None,
         code_url: Some(format!("weixin://wxpay/bizpayurl?pr={}", &out_trade_no[16..])),
         prepay_expires_at: Some(order.expires_at),
-        out_trade_no,
-        call_up: None,
-        transaction_id: None,
-        payer_total: None,
-        bank_type: None,
-        succeeded_at: None,
-        surplus: false,
-        failure_code: None,
-        failure_message: None,
-        asked_at: None,
-        not_found_at: None,
-        created_at: order.created_at,
-        id,
+        ..payment::Model::from(payment::Opened {
+            order_id: order.id.clone(),
+            merchant: order.merchant.clone(),
+            mchid: mchid.to_owned(),
+            method: Method::Native,
+            app_id: app_id.to_owned(),
+            openid: None,
+            amount: order.amount,
+            // As long as a real one.
+            request_body: format!("{:<400}", format!("{{\"out_trade_no\":\"{out_trade_no}\"}}")),
+            out_trade_no,
+            at: order.created_at,
+            id,
+        })
     }
 }
 

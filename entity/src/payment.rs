@@ -60,6 +60,56 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+/// What is known of a payment when it is opened.
+#[derive(Clone)]
+pub struct Opened {
+    pub id: PaymentId,
+    pub order_id: OrderId,
+    pub merchant: String,
+    pub mchid: String,
+    pub out_trade_no: String,
+    pub method: Method,
+    pub app_id: String,
+    pub openid: Option<String>,
+    pub amount: Fen,
+    pub request_body: String,
+    pub at: Timestamp,
+}
+
+impl From<Opened> for Model {
+    /// A payment at its birth: written down, and nothing sent.
+    fn from(opened: Opened) -> Self {
+        Self {
+            id: opened.id,
+            order_id: opened.order_id,
+            merchant: opened.merchant,
+            mchid: opened.mchid,
+            out_trade_no: opened.out_trade_no,
+            method: opened.method,
+            app_id: opened.app_id,
+            openid: opened.openid,
+            amount: opened.amount,
+            status: Status::Created,
+            request_body: opened.request_body,
+            create_signed_at: None,
+            prepay_id: None,
+            code_url: None,
+            prepay_expires_at: None,
+            call_up: None,
+            transaction_id: None,
+            payer_total: None,
+            bank_type: None,
+            succeeded_at: None,
+            surplus: false,
+            failure_code: None,
+            failure_message: None,
+            asked_at: None,
+            not_found_at: None,
+            created_at: opened.at,
+        }
+    }
+}
+
 impl fmt::Debug for Model {
     /// Shows what identifies the payment and where it stands, nothing about the payer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::{Mismatch, Paid, Word, read};
 
 fn payment() -> payment::Model {
-    payment::Model {
+    payment::Model::from(payment::Opened {
         id: PaymentId::generate(),
         order_id: OrderId::generate(),
         merchant: "demo".to_owned(),
@@ -14,24 +14,9 @@ fn payment() -> payment::Model {
         app_id: "wx1".to_owned(),
         openid: None,
         amount: Fen(100),
-        status: payment::Status::AwaitingPayment,
         request_body: String::new(),
-        create_signed_at: None,
-        prepay_id: None,
-        code_url: None,
-        prepay_expires_at: None,
-        call_up: None,
-        transaction_id: None,
-        payer_total: None,
-        bank_type: None,
-        succeeded_at: None,
-        surplus: false,
-        failure_code: None,
-        failure_message: None,
-        asked_at: None,
-        not_found_at: None,
-        created_at: Timestamp(0),
-    }
+        at: Timestamp(0),
+    })
 }
 
 fn success() -> Value {

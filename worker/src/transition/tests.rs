@@ -35,32 +35,22 @@ async fn given(db: &Db, order: order::Status, payment: Status) -> Pair {
     let id = PaymentId::generate();
     let is_paid = payment == Status::Succeeded;
     let payment = payment::Model {
-        order_id: order.id.clone(),
-        merchant: "teahouse".to_owned(),
-        mchid: "1900000001".to_owned(),
-        out_trade_no: id.out_trade_no(""),
-        method: Method::Native,
-        app_id: "wx1".to_owned(),
-        openid: None,
-        amount: Fen(100),
         status: payment,
-        request_body: "{}".to_owned(),
-        create_signed_at: None,
-        prepay_id: None,
-        code_url: None,
-        prepay_expires_at: None,
-        call_up: None,
         transaction_id: is_paid.then(|| id.to_string()),
-        payer_total: None,
-        bank_type: None,
         succeeded_at: is_paid.then_some(now),
-        surplus: false,
-        failure_code: None,
-        failure_message: None,
-        asked_at: None,
-        not_found_at: None,
-        created_at: now,
-        id,
+        ..payment::Model::from(payment::Opened {
+            order_id: order.id.clone(),
+            merchant: "teahouse".to_owned(),
+            mchid: "1900000001".to_owned(),
+            out_trade_no: id.out_trade_no(""),
+            method: Method::Native,
+            app_id: "wx1".to_owned(),
+            openid: None,
+            amount: Fen(100),
+            request_body: "{}".to_owned(),
+            at: now,
+            id,
+        })
     };
     let rows = (order.clone().into_active_model(), payment.clone().into_active_model());
     db.write(async |txn| {
