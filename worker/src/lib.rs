@@ -1,7 +1,7 @@
 //! Makes true what was written down.
 //!
-//! A job is one row ([`jobs`]). The [`pump`] takes due rows and hands their ids to apalis over a
-//! [`transport`]; apalis calls [`execution`], which claims the row and runs its handler.
+//! A job is one row ([`jobs`]). The `pump` takes due rows and hands their ids to apalis over a
+//! `transport`; apalis calls `execution`, which claims the row and runs its handler.
 //! Handlers are listed in [`registry`]; the one place where a status changes is [`transition`].
 
 pub mod registry;
