@@ -72,6 +72,10 @@ pub async fn at_step(world: &Arc<World>, step: &Step) -> anyhow::Result<Report> 
         };
         reached.await.with_context(|| format!("dying at {failpoints}"))?;
     }
+    if step.weather == Weather::PaidUnheard {
+        // Asking may find it again.
+        world.control(Method::DELETE, "faults", None).await?;
+    }
     let mut server = world.start_server(None)?;
     world.wait_ready(&mut server).await?;
     let answered = match answered {

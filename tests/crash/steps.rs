@@ -89,7 +89,7 @@ impl Weather {
             Self::PaidUnheard => vec![
                 silence,
                 json!({ "kind": "pay_before_answer", "on": "create", "times": 1 }),
-                json!({ "kind": "not_found", "on": "query", "times": 3 }),
+                json!({ "kind": "not_found", "on": "query" }),
             ],
             Self::StrangeNumber => vec![json!({ "kind": "unknown_number", "on": "notify", "times": 1 })],
         }
