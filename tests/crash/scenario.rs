@@ -19,8 +19,8 @@ use crate::{
 };
 
 const PURCHASES_AT_A_STEP: u32 = 4;
-/// How long after the last purchase a step may still be reached, by a pump that looks every 200 ms.
-const STEP_AFTER_ALL: Duration = Duration::from_secs(5);
+/// How long after the last purchase a step may still be reached: on Postgres, when a lease has run out.
+const STEP_AFTER_ALL: Duration = Duration::from_secs(45);
 
 pub const RANDOM_KILLS: usize = 20;
 /// After this many the orders that wait are finished first: a job whose process died five times in
