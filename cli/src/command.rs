@@ -1,18 +1,18 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use entity::{Clock, Db, DbOptions};
 use migration::{Migrator, MigratorTrait};
-use simulator::{Simulator, TrustMode};
 
 use crate::{
     config::Config,
     dev::{self, DevOptions},
     lock::DataLock,
     roles::{self, Roles},
+    simulate,
     terminal::{LogFormat, ToldToStop},
 };
 
@@ -44,7 +44,7 @@ enum Command {
     /// Run the worker alone (Postgres only).
     Worker(WithConfig),
     /// Run a simulated WeChat Pay alone, for any client in any language.
-    Simulator(SimulatorOptions),
+    Simulator(simulate::Options),
     /// Bring the database's schema up to date, or say whether it is.
     Migrate {
         #[command(subcommand)]
@@ -67,34 +67,6 @@ struct WithConfig {
     config: PathBuf,
 }
 
-#[derive(Debug, clap::Args)]
-struct SimulatorOptions {
-    /// Where to listen; port 0 picks a free one.
-    #[arg(long, default_value = "127.0.0.1:8701")]
-    listen: SocketAddr,
-    /// The simulator's own SQLite file.
-    #[arg(long, default_value = "wechatpay-simulator.sqlite", conflicts_with = "in_memory")]
-    data: PathBuf,
-    /// Keep nothing.
-    #[arg(long)]
-    in_memory: bool,
-    /// Which key WeChat Pay signs with.
-    #[arg(long, value_enum, default_value_t = Mode::PublicKey)]
-    mode: Mode,
-    /// Divides the waits between repeated notifications: 60 makes minutes seconds.
-    #[arg(long, default_value_t = 1.0)]
-    time_scale: f64,
-    /// Milliseconds that every answer takes.
-    #[arg(long, default_value_t = 0)]
-    answer_delay: u64,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Mode {
-    PublicKey,
-    Certificate,
-}
-
 impl Everpaid {
     pub async fn run(self) -> anyhow::Result<()> {
         match self.command.unwrap_or(Command::Dev(self.dev)) {
@@ -102,7 +74,7 @@ impl Everpaid {
             Command::Serve(WithConfig { config }) => serve(Roles::BOTH, &Config::read(&config)?).await,
             Command::Api(WithConfig { config }) => serve(Roles::API, &Config::read(&config)?).await,
             Command::Worker(WithConfig { config }) => serve(Roles::WORKER, &Config::read(&config)?).await,
-            Command::Simulator(options) => simulate(options).await,
+            Command::Simulator(options) => simulate::run(options).await,
             Command::Migrate { action } => migrate(action).await,
         }
     }
@@ -117,28 +89,6 @@ async fn serve(roles: Roles, config: &Config) -> anyhow::Result<()> {
         stopped = running.stop() => stopped,
         () = told_to_stop.wait() => anyhow::bail!("told twice, stopped at once"),
     }
-}
-
-async fn simulate(options: SimulatorOptions) -> anyhow::Result<()> {
-    let mut told_to_stop = ToldToStop::listen()?;
-    let simulator = Simulator::start(simulator::Options {
-        listen: options.listen,
-        data: (!options.in_memory).then_some(options.data),
-        time_scale: options.time_scale,
-        mode: match options.mode {
-            Mode::PublicKey => TrustMode::PublicKey,
-            Mode::Certificate => TrustMode::Certificate,
-        },
-        answer_delay: Duration::from_millis(options.answer_delay),
-        ..simulator::Options::default()
-    })
-    .await?;
-    println!("WeChat Pay, simulated:  {}", simulator.url());
-    println!("  credentials           {}/_sim/merchant", simulator.url());
-    println!("  the payer's phone     {}/phone", simulator.url());
-    told_to_stop.wait().await;
-    simulator.stop().await;
-    Ok(())
 }
 
 async fn migrate(action: Migrate) -> anyhow::Result<()> {

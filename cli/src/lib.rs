@@ -7,6 +7,7 @@ use clap::Parser;
 mod command;
 pub mod config;
 mod dev;
+mod simulate;
 pub mod roles;
 mod shop;
 mod lock;

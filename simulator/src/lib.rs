@@ -5,11 +5,13 @@
 //! shares no code with any client, so that each checks the other. It does not take real money,
 //! its keys are thrown away with its file, and it has no protection against the public internet.
 
+mod chance;
 mod clock;
 mod control;
 mod credentials;
 mod faults;
 mod gateway;
+mod merchants;
 mod notify;
 mod payer;
 mod phone;
@@ -33,6 +35,17 @@ use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::{
+    chance::Chance,
+    clock::SimClock,
+    faults::Faults,
+    merchants::Merchants,
+    notify::Notifier,
+    payer::{Leave, Sender},
+    signing::Keys,
+    store::{By, Store},
+    wechat::{CLOCK_OFFSET, CREDENTIALS, Wechat},
+};
 pub use crate::{
     clock::Now,
     control::{Ledger, LedgerPayment, PayerTry, Payment, Post, Told},
@@ -41,15 +54,6 @@ pub use crate::{
     payer::{ControlError, Pay},
     rules::Endpoint,
     signing::{Notary, Signature, SignedNotification, TrustMode},
-};
-use crate::{
-    clock::SimClock,
-    faults::Faults,
-    notify::Notifier,
-    payer::{Leave, Sender},
-    signing::Keys,
-    store::{By, Store},
-    wechat::{CLOCK_OFFSET, CREDENTIALS, Wechat},
 };
 
 /// How long stopping waits for what is going on.
@@ -68,6 +72,11 @@ pub struct Options {
     pub now: Option<Now>,
     /// How long every answer takes.
     pub answer_delay: Duration,
+    /// The part of answers and notifications, from 0 to 1, whose signature is a probe (签名探测) that
+    /// must be refused; the same call or notification is clean the next time.
+    pub probe_share: f64,
+    /// Repeats what was left to luck; absent: a new one each time, told in the log.
+    pub seed: Option<u64>,
     /// Ready-made keys instead of those in the file, or of new ones.
     pub credentials: Option<Credentials>,
 }
@@ -81,6 +90,8 @@ impl Default for Options {
             mode: TrustMode::PublicKey,
             now: None,
             answer_delay: Duration::ZERO,
+            probe_share: 0.0,
+            seed: None,
             credentials: None,
         }
     }
@@ -99,6 +110,7 @@ impl Simulator {
             options.time_scale.is_finite() && options.time_scale > 0.0,
             "time_scale must be a positive number"
         );
+        ensure!((0.0..=1.0).contains(&options.probe_share), "probe_share must be from 0 to 1");
         let store = Store::open(options.data.as_deref()).await.context("opening the simulator's file")?;
         let credentials = own_credentials(&store, options.credentials).await?;
         let offset_ms = match store.setting(CLOCK_OFFSET).await? {
@@ -113,8 +125,10 @@ impl Simulator {
         let addr = listener.local_addr()?;
         let wechat = Arc::new(Wechat {
             clock: Arc::new(SimClock::new(options.now, offset_ms)),
-            keys: Arc::new(keys),
+            merchants: Merchants::new(vec![keys])?,
             store,
+            chance: Chance::new(options.seed.unwrap_or_else(rand::random)),
+            probe_share: options.probe_share,
             faults: Faults::default(),
             notifier: Notifier::new(options.time_scale)?,
             answer_delay: options.answer_delay,
@@ -123,7 +137,7 @@ impl Simulator {
         });
         wechat.tasks.spawn(Arc::clone(&wechat).dispatch());
         let server = tokio::spawn(server::serve(Arc::clone(&wechat), listener));
-        tracing::info!(%addr, "the WeChat Pay simulator is listening");
+        tracing::info!(%addr, seed = wechat.chance.seed(), "the WeChat Pay simulator is listening");
         Ok(Self { wechat, addr, server })
     }
 
@@ -137,7 +151,7 @@ impl Simulator {
     }
 
     pub fn merchant(&self) -> MerchantCredentials {
-        self.wechat.keys.merchant().clone()
+        self.wechat.merchants.first().merchant().clone()
     }
 
     /// Ends it in order; what was not delivered is delivered after the next start.
@@ -179,27 +193,31 @@ impl Simulator {
 
     /// The payer pays; the notification goes out by itself.
     pub async fn pay(&self, out_trade_no: &str, pay: Pay) -> Result<Payment, ControlError> {
-        let by = By::Number(out_trade_no);
+        let first = self.wechat.merchants.first();
+        let by = By::Number(first.mchid(), out_trade_no);
         self.wechat.pay(by, &pay, Sender::Dispatcher).await?;
         self.wechat.payment(by).await
     }
 
     /// The payer walks away; the order stays payable.
     pub async fn cancel(&self, out_trade_no: &str) -> Result<Payment, ControlError> {
-        let by = By::Number(out_trade_no);
+        let first = self.wechat.merchants.first();
+        let by = By::Number(first.mchid(), out_trade_no);
         self.wechat.leave(by, Leave::Cancelled).await?;
         self.wechat.payment(by).await
     }
 
     /// The payer cannot pay; the order stays payable.
     pub async fn fail(&self, out_trade_no: &str) -> Result<Payment, ControlError> {
-        let by = By::Number(out_trade_no);
+        let first = self.wechat.merchants.first();
+        let by = By::Number(first.mchid(), out_trade_no);
         self.wechat.leave(by, Leave::BalanceShort).await?;
         self.wechat.payment(by).await
     }
 
     pub async fn payment(&self, out_trade_no: &str) -> Result<Payment, ControlError> {
-        self.wechat.payment(By::Number(out_trade_no)).await
+        let first = self.wechat.merchants.first();
+        self.wechat.payment(By::Number(first.mchid(), out_trade_no)).await
     }
 
     /// The newest orders, without what happened around them.
@@ -235,7 +253,7 @@ impl Simulator {
 
     /// Makes notifications without sending them, on any thread.
     pub fn notary(&self) -> Notary {
-        Notary { keys: Arc::clone(&self.wechat.keys), clock: Arc::clone(&self.wechat.clock) }
+        Notary { keys: self.wechat.merchants.first(), clock: Arc::clone(&self.wechat.clock) }
     }
 
     /// The `Wechatpay-*` headers that make `body` a notification of now.

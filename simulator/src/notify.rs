@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context;
 use http::header::CONTENT_TYPE;
 use sea_orm::DbErr;
 use serde_json::Value;
@@ -144,7 +145,13 @@ impl Wechat {
 
     async fn try_to_notify(self: &Arc<Self>, mut told: Notification) -> Result<(), TryError> {
         let fault = self.faults.take_for_notification(told.was_delayed);
-        let kind = fault.as_ref().map(|fault| fault.kind);
+        let kind = match &fault {
+            Some(fault) => Some(fault.kind),
+            None => self
+                .chance
+                .happens(self.probe_share, "probe notification", &told.out_trade_no)
+                .then_some(FaultKind::ProbeSignature),
+        };
         match kind {
             Some(FaultKind::Silent) => {
                 told.state = Delivered::NeverSent;
@@ -221,8 +228,8 @@ impl Wechat {
             Some(FaultKind::ProbeSignature) => Signature::Probe,
             _ => Signature::Right,
         };
-        let (body, headers) = self
-            .keys
+        let keys = self.merchants.find(&told.mchid).context("the merchant is gone")?;
+        let (body, headers) = keys
             .off_thread(move |keys| {
                 let body = keys.envelope(&id, created_at, &content)?;
                 let headers = keys.sign(dated, &body, signature);

@@ -79,6 +79,7 @@ impl Wechat {
         });
         let notification = Notification {
             id: notification_id(),
+            mchid: order.terms.mchid.clone(),
             out_trade_no: order.out_trade_no.clone(),
             notify_url: order.terms.notify_url.clone(),
             content: told(&order, pay.total).to_string(),
@@ -89,7 +90,7 @@ impl Wechat {
             next_at: (sender == Sender::Dispatcher).then_some(now),
         };
         store::update_order(&txn, &order).await?;
-        store::add_payer_attempt(&txn, &order.out_trade_no, &attempt(now, "paid")).await?;
+        store::add_payer_attempt(&txn, &order, &attempt(now, "paid")).await?;
         store::insert_notification(&txn, &notification).await?;
         txn.commit().await?;
         if sender == Sender::Dispatcher {
@@ -111,7 +112,7 @@ impl Wechat {
             Leave::Cancelled => "cancelled",
             Leave::BalanceShort => "failed",
         };
-        store::add_payer_attempt(&txn, &order.out_trade_no, &attempt(now, outcome)).await?;
+        store::add_payer_attempt(&txn, &order, &attempt(now, outcome)).await?;
         txn.commit().await?;
         Ok(order)
     }
@@ -125,7 +126,7 @@ impl Wechat {
 fn found(order: Option<Order>, by: By<'_>) -> Result<Order, ControlError> {
     order.ok_or_else(|| {
         ControlError::NotFound(match by {
-            By::Number(number) => format!("no order {number}"),
+            By::Number(_, number) => format!("no order {number}"),
             By::Transaction(id) => format!("no transaction {id}"),
             By::Code(_) => "no order has this code, or a newer code replaced it".into(),
         })

@@ -116,6 +116,10 @@ impl Keys {
         &self.merchant
     }
 
+    pub(crate) fn mchid(&self) -> &str {
+        &self.merchant.mchid
+    }
+
     pub(crate) fn mode(&self) -> TrustMode {
         self.mode
     }

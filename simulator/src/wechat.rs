@@ -4,12 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{clock::SimClock, faults::Faults, notify::Notifier, signing::Keys, store::Store};
+use crate::{
+    chance::Chance, clock::SimClock, faults::Faults, merchants::Merchants, notify::Notifier, store::Store,
+};
 
 pub(crate) struct Wechat {
     pub clock: Arc<SimClock>,
-    pub keys: Arc<Keys>,
+    pub merchants: Merchants,
     pub store: Store,
+    pub chance: Chance,
+    /// The part of answers and of notifications that carries a probe instead of a signature.
+    pub probe_share: f64,
     pub faults: Faults,
     pub notifier: Notifier,
     pub answer_delay: Duration,

@@ -1,0 +1,66 @@
+//! `everpaid simulator`: WeChat Pay alone, for a client of any stack.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::ValueEnum;
+use simulator::{Simulator, TrustMode};
+
+use crate::terminal::ToldToStop;
+
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, default_value = "127.0.0.1:8701")]
+    listen: SocketAddr,
+    /// The simulator's own SQLite file.
+    #[arg(long, default_value = "wechatpay-simulator.sqlite", conflicts_with = "in_memory")]
+    data: PathBuf,
+    /// Keep nothing.
+    #[arg(long)]
+    in_memory: bool,
+    /// Which key WeChat Pay signs with.
+    #[arg(long, value_enum, default_value_t = Mode::PublicKey)]
+    mode: Mode,
+    /// Divides the waits between repeated notifications: 60 makes minutes seconds.
+    #[arg(long, default_value_t = 1.0)]
+    time_scale: f64,
+    /// Milliseconds that every answer takes.
+    #[arg(long, default_value_t = 0)]
+    answer_delay: u64,
+    /// The part of answers and notifications, from 0 to 1, that carries a probe (签名探测).
+    #[arg(long, default_value_t = 0.0)]
+    probe_share: f64,
+    /// Repeats what was left to luck in the run with this seed.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Mode {
+    PublicKey,
+    Certificate,
+}
+
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let mut told_to_stop = ToldToStop::listen()?;
+    let simulator = Simulator::start(simulator::Options {
+        listen: options.listen,
+        data: (!options.in_memory).then_some(options.data),
+        time_scale: options.time_scale,
+        mode: match options.mode {
+            Mode::PublicKey => TrustMode::PublicKey,
+            Mode::Certificate => TrustMode::Certificate,
+        },
+        answer_delay: Duration::from_millis(options.answer_delay),
+        probe_share: options.probe_share,
+        seed: options.seed,
+        ..simulator::Options::default()
+    })
+    .await?;
+    println!("WeChat Pay, simulated:  {}", simulator.url());
+    println!("  credentials           {}/_sim/merchant", simulator.url());
+    println!("  the payer's phone     {}/phone", simulator.url());
+    told_to_stop.wait().await;
+    simulator.stop().await;
+    Ok(())
+}

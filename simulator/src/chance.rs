@@ -1,0 +1,91 @@
+//! Luck that can be repeated.
+//!
+//! Whatever the simulator leaves to luck is drawn here. A draw depends on the seed, on what it is
+//! for, on what it is about, and on how often that was asked before; not on what else happens at
+//! the same time. So a run with the same seed and the same orders goes wrong in the same places,
+//! however its requests interleave. Keys, nonces and ids are not luck: nobody's behaviour depends
+//! on them.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use sha2::{Digest, Sha256};
+
+pub(crate) struct Chance {
+    seed: u64,
+    /// How often each thing was drawn for, by its hash.
+    draws: Mutex<HashMap<u64, u32>>,
+}
+
+impl Chance {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { seed, draws: Mutex::default() }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Does it happen this time? `share` is from 0, never, to 1, always.
+    pub(crate) fn happens(&self, share: f64, purpose: &str, subject: &str) -> bool {
+        share > 0.0 && self.draw(purpose, subject) < share
+    }
+
+    /// A number from 0 up to and not including 1.
+    pub(crate) fn draw(&self, purpose: &str, subject: &str) -> f64 {
+        let about = hash(&[&self.seed.to_be_bytes(), purpose.as_bytes(), b"\0", subject.as_bytes()]);
+        let nth = {
+            let mut draws = self.draws.lock().unwrap_or_else(PoisonError::into_inner);
+            let nth = draws.entry(about).or_default();
+            *nth += 1;
+            *nth
+        };
+        let drawn = hash(&[&about.to_be_bytes(), &nth.to_be_bytes()]);
+        // 32 bits are exact in an f64, and fine enough for a share.
+        f64::from((drawn >> 32) as u32) / (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+fn hash(parts: &[&[u8]]) -> u64 {
+    let digest = parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part)).finalize();
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    u64::from_be_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(seed: u64) -> Vec<bool> {
+        let chance = Chance::new(seed);
+        (0..1000).map(|i| chance.happens(0.25, "probe", &format!("ORDER-{}", i / 2))).collect()
+    }
+
+    #[test]
+    fn a_seed_repeats_and_another_differs() {
+        assert_eq!(drawn(7), drawn(7));
+        assert_ne!(drawn(7), drawn(8));
+        let hits = drawn(7).into_iter().filter(|hit| *hit).count();
+        assert!((180..320).contains(&hits), "{hits} of 1000");
+    }
+
+    #[test]
+    fn what_else_happens_changes_nothing() {
+        let (alone, busy) = (Chance::new(1), Chance::new(1));
+        let first = alone.draw("probe", "A");
+        let second = alone.draw("probe", "A");
+        assert_ne!(first.to_bits(), second.to_bits());
+        busy.draw("probe", "B");
+        busy.draw("delay", "A");
+        assert_eq!((busy.draw("probe", "A"), busy.draw("probe", "A")), (first, second));
+    }
+
+    #[test]
+    fn never_and_always() {
+        let chance = Chance::new(3);
+        assert!((0..100).all(|_| chance.happens(1.0, "x", "y") && !chance.happens(0.0, "x", "y")));
+    }
+}

@@ -1,0 +1,201 @@
+//! Orders with everything that happened around them, and the payer's acts on them.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::State,
+    routing::{get, post},
+};
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Answer, Here, Limit, Numbered, read};
+use crate::{
+    clock::rfc3339,
+    gateway::code_json,
+    payer::{ControlError, Leave, Pay, Sender},
+    rules::{Endpoint, Order, State as OrderState},
+    store::{By, Delivery, Notification, PayerAttempt},
+    wechat::Wechat,
+};
+
+pub(super) fn routes() -> Router<Arc<Wechat>> {
+    Router::new()
+        .route("/payments", get(list_payments))
+        .route("/payments/{out_trade_no}", get(show_payment))
+        .route("/payments/{out_trade_no}/pay", post(pay))
+        .route("/payments/{out_trade_no}/cancel", post(cancel))
+        .route("/payments/{out_trade_no}/fail", post(fail))
+}
+
+async fn list_payments(State(wechat): Here, limit: Limit) -> Answer<Value> {
+    Ok(Json(json!({"payments": wechat.payments(limit.0).await?})))
+}
+
+async fn show_payment(State(wechat): Here, at: Numbered) -> Answer<Payment> {
+    Ok(Json(wechat.payment(at.by()).await?))
+}
+
+async fn pay(State(wechat): Here, at: Numbered, body: Bytes) -> Answer<Payment> {
+    let how: Pay = if body.is_empty() { Pay::default() } else { read(&body)? };
+    wechat.pay(at.by(), &how, Sender::Dispatcher).await?;
+    Ok(Json(wechat.payment(at.by()).await?))
+}
+
+async fn cancel(State(wechat): Here, at: Numbered) -> Answer<Payment> {
+    wechat.leave(at.by(), Leave::Cancelled).await?;
+    Ok(Json(wechat.payment(at.by()).await?))
+}
+
+async fn fail(State(wechat): Here, at: Numbered) -> Answer<Payment> {
+    wechat.leave(at.by(), Leave::BalanceShort).await?;
+    Ok(Json(wechat.payment(at.by()).await?))
+}
+
+/// An order with everything that happened around it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Payment {
+    pub mchid: String,
+    pub out_trade_no: String,
+    pub endpoint: Endpoint,
+    pub appid: String,
+    pub description: String,
+    pub attach: Option<String>,
+    pub total: i64,
+    pub currency: &'static str,
+    pub notify_url: String,
+    pub trade_state: &'static str,
+    pub created_at: String,
+    pub payable_until: String,
+    pub closed_at: Option<String>,
+    /// `prepay_id` or `code_url`, by endpoint.
+    #[serde(flatten)]
+    pub code: Value,
+    pub code_expires_at: String,
+    pub transaction_id: Option<String>,
+    pub paid_at: Option<String>,
+    pub payer_openid: Option<String>,
+    /// Empty in a list.
+    pub payer_attempts: Vec<PayerTry>,
+    /// Empty in a list.
+    pub notifications: Vec<Told>,
+}
+
+/// One try of the payer: `paid`, `cancelled` or `failed`.
+#[derive(Clone, Debug, Serialize)]
+pub struct PayerTry {
+    pub at: String,
+    pub outcome: String,
+}
+
+/// A notification: `pending`, `taken`, `given_up` or `never_sent`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told {
+    pub id: String,
+    pub event_type: &'static str,
+    pub created_at: String,
+    pub state: &'static str,
+    pub attempts: u32,
+    pub next_at: Option<String>,
+    pub deliveries: Vec<Post>,
+}
+
+/// One post to the `notify_url`, and the answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Post {
+    pub attempt: u32,
+    pub at: String,
+    pub fault: Option<String>,
+    pub status: Option<u16>,
+    pub answer: Option<String>,
+    pub error: Option<String>,
+    pub took_ms: i64,
+}
+
+impl Wechat {
+    pub(crate) async fn payments(&self, limit: u64) -> Result<Vec<Payment>, ControlError> {
+        let now = self.now();
+        let orders = self.store.newest_orders(limit).await?;
+        Ok(orders.into_iter().map(|order| Payment::of(order.at(now))).collect())
+    }
+
+    pub(crate) async fn payment(&self, by: By<'_>) -> Result<Payment, ControlError> {
+        let mut payment = Payment::of(self.order(by).await?);
+        let (mchid, number) = (payment.mchid.clone(), payment.out_trade_no.clone());
+        payment.payer_attempts =
+            self.store.payer_attempts(&mchid, &number).await?.into_iter().map(PayerTry::from).collect();
+        for notification in self.store.notifications_of(&mchid, &number).await? {
+            let deliveries = self.store.deliveries_of(&notification.id).await?;
+            payment.notifications.push(Told::of(notification, deliveries));
+        }
+        Ok(payment)
+    }
+}
+
+impl Payment {
+    fn of(order: Order) -> Self {
+        let (paid, closed_at) = match &order.state {
+            OrderState::NotPay => (None, None),
+            OrderState::Success(paid) => (Some(paid.clone()), None),
+            OrderState::Closed { closed_at } => (None, Some(*closed_at)),
+        };
+        Self {
+            code: code_json(&order),
+            trade_state: order.state.name(),
+            mchid: order.terms.mchid,
+            out_trade_no: order.out_trade_no,
+            endpoint: order.endpoint,
+            appid: order.terms.appid,
+            description: order.terms.description,
+            attach: order.terms.attach,
+            total: order.terms.amount.total,
+            currency: "CNY",
+            notify_url: order.terms.notify_url,
+            created_at: rfc3339(order.created_at),
+            payable_until: rfc3339(order.payable_until),
+            closed_at: closed_at.map(rfc3339),
+            code_expires_at: rfc3339(order.code_expires_at),
+            transaction_id: paid.as_ref().map(|paid| paid.transaction_id.clone()),
+            paid_at: paid.as_ref().map(|paid| rfc3339(paid.paid_at)),
+            payer_openid: paid.map(|paid| paid.openid),
+            payer_attempts: Vec::new(),
+            notifications: Vec::new(),
+        }
+    }
+}
+
+impl From<PayerAttempt> for PayerTry {
+    fn from(attempt: PayerAttempt) -> Self {
+        Self { at: rfc3339(attempt.at), outcome: attempt.outcome }
+    }
+}
+
+impl Told {
+    fn of(notification: Notification, deliveries: Vec<Delivery>) -> Self {
+        Self {
+            event_type: "TRANSACTION.SUCCESS",
+            created_at: rfc3339(notification.created_at),
+            state: notification.state.name(),
+            attempts: notification.attempts,
+            next_at: notification.next_at.map(rfc3339),
+            deliveries: deliveries.into_iter().map(Post::from).collect(),
+            id: notification.id,
+        }
+    }
+}
+
+impl From<Delivery> for Post {
+    fn from(delivery: Delivery) -> Self {
+        Self {
+            attempt: delivery.attempt,
+            at: rfc3339(delivery.at),
+            fault: delivery.fault,
+            status: delivery.status,
+            answer: delivery.answer,
+            error: delivery.error,
+            took_ms: delivery.took_ms,
+        }
+    }
+}
