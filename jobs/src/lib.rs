@@ -14,7 +14,7 @@ mod crash;
 pub use asking::{enqueue, enqueue_all, enqueue_at, enqueue_urgently};
 pub use kinds::{ApplyNotification, ConfirmPayment, Job, Kind, RequestPrepay};
 pub use looking::{Overview, died_at, due, is_asked_for, overview, release_leases};
-pub use running::{Failure, Finished, LEASE, RUN_LIMIT, Run, UNFINISHED_MAX, claim};
+pub use running::{Failure, Finished, LEASE, RUN_LIMIT, Run, UNFINISHED_MAX, claim, claim_all};
 
 #[doc(hidden)]
 pub use crash::here as crash_here;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use entity::{Hint, Timestamp, Txn, job::Lane};
-use sea_orm::{ActiveEnum, ConnectionTrait, DbErr, Statement, Value};
+use sea_orm::{ActiveEnum, ConnectionTrait, DbBackend, DbErr, Statement, Value};
 use ulid::Ulid;
 
 use crate::{
@@ -76,6 +76,13 @@ pub struct Run {
 ///
 /// `None` if it is gone, dead, not due yet, or held by a run that is alive.
 pub async fn claim(txn: &Txn, job_id: i64) -> Result<Option<Run>, DbErr> {
+    Ok(claim_all(txn, &[job_id]).await?.pop())
+}
+
+/// Takes those of the jobs that are due, each as [`claim`] does, in one statement.
+pub async fn claim_all(txn: &Txn, job_ids: &[i64]) -> Result<Vec<Run>, DbErr> {
+    let Some(last) = job_ids.last() else { return Ok(Vec::new()) };
+    // One token will do: the end of a run names its job too.
     let token = Ulid::generate().to_string();
     let (now, now_value) = txn.now_sql("$1");
     let backend = txn.get_database_backend();
@@ -85,26 +92,32 @@ pub async fn claim(txn: &Txn, job_id: i64) -> Result<Option<Run>, DbErr> {
     );
     let span = format!("(CAST($3 AS bigint) << {doublings})");
     let lease = i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
+    let mut values: Vec<Value> = vec![now_value, token.clone().into(), lease.into()];
+    // A few lengths only, so that the statements stay prepared: the last id fills up.
+    let filled = std::iter::repeat_n(last, job_ids.len().next_power_of_two() - job_ids.len());
+    values.extend(job_ids.iter().chain(filled).map(|id| Value::from(*id)));
+    let ids = (4..=values.len()).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ");
+    // A row that somebody is writing must not hold up the others; it is found again by the next scan.
+    let skip = if backend == DbBackend::Postgres { "FOR UPDATE SKIP LOCKED" } else { "" };
     let sql = format!(
         "UPDATE job SET lease = $2, due_at = {now} + {span}, wanted_at = NULL, runs = runs + 1, unfinished = unfinished + 1
-         WHERE id = $4 AND dead_at IS NULL AND due_at <= {now}
-         RETURNING kind, subject, runs, unfinished, failures"
+         WHERE id IN (SELECT id FROM job WHERE id IN ({ids}) AND dead_at IS NULL AND due_at <= {now} {skip})
+         RETURNING id, kind, subject, runs, unfinished, failures"
     );
-    let values: [Value; 4] = [now_value, token.clone().into(), lease.into(), job_id.into()];
     let statement = Statement::from_sql_and_values(backend, sql, values);
-    let Some(row) = txn.query_one_raw(statement).await? else {
-        return Ok(None);
-    };
-    Ok(Some(Run {
-        job_id,
-        kind: row.try_get("", "kind")?,
-        subject: row.try_get("", "subject")?,
-        number: row.try_get("", "runs")?,
-        unreported: row.try_get::<i64>("", "unfinished")? - 1,
-        failures: row.try_get("", "failures")?,
-        token,
-        claimed: Instant::now(),
-    }))
+    let claimed = txn.query_all_raw(statement).await?.into_iter().map(|row| {
+        Ok(Run {
+            job_id: row.try_get("", "id")?,
+            kind: row.try_get("", "kind")?,
+            subject: row.try_get("", "subject")?,
+            number: row.try_get("", "runs")?,
+            unreported: row.try_get::<i64>("", "unfinished")? - 1,
+            failures: row.try_get("", "failures")?,
+            token: token.clone(),
+            claimed: Instant::now(),
+        })
+    });
+    claimed.collect()
 }
 
 impl Run {

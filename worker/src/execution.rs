@@ -12,7 +12,7 @@ use jobs::{Failure, Finished, Kind, RUN_LIMIT, Run, backoff, crash_point};
 use tokio::task::JoinError;
 use tracing::Instrument;
 
-use crate::{Context, registry};
+use crate::{Context, claims::Claims, registry};
 
 /// Finds and runs the handler of a job.
 pub(crate) type Dispatch = for<'a> fn(Kind, &'a Context, &'a Run) -> BoxFuture<'a, Result<Finished, Failure>>;
@@ -21,6 +21,7 @@ pub(crate) type Dispatch = for<'a> fn(Kind, &'a Context, &'a Run) -> BoxFuture<'
 pub(crate) struct Engine {
     context: Context,
     lane: Lane,
+    claims: Claims,
     dispatch: Dispatch,
     run_limit: Duration,
     /// Handed to the transport and not yet claimed: the pump need not hand them out again.
@@ -49,7 +50,8 @@ enum Outcome {
 
 impl Engine {
     pub fn new(context: Context, lane: Lane, dispatch: Dispatch) -> Self {
-        Self { context, lane, dispatch, run_limit: RUN_LIMIT, handed_out: Mutex::default() }
+        let claims = Claims::start(context.db.clone());
+        Self { context, lane, claims, dispatch, run_limit: RUN_LIMIT, handed_out: Mutex::default() }
     }
 
     pub fn context(&self) -> &Context {
@@ -82,7 +84,7 @@ impl Engine {
     /// Runs the job if it is due and free.
     pub async fn execute(&self, job_id: i64) {
         let handed_out = HandedOut(self, job_id);
-        let claimed = self.context.db.write(async |txn| jobs::claim(txn, job_id).await).await;
+        let claimed = self.claims.claim(job_id).await;
         // Only now: while the claim waits for the writer, the row is still due.
         drop(handed_out);
         match claimed {
@@ -91,7 +93,7 @@ impl Engine {
                 self.run(run).await;
             }
             Ok(None) => {}
-            Err(error) => tracing::warn!(job.id = job_id, %error, "the job could not be claimed"),
+            Err(error) => tracing::warn!(job.id = job_id, error, "the job could not be claimed"),
         }
     }
 

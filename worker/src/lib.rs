@@ -10,6 +10,7 @@ pub mod facts;
 pub mod ladder;
 pub mod transition;
 mod execution;
+mod claims;
 mod pump;
 mod transport;
 mod context;
