@@ -124,7 +124,7 @@ pub(crate) async fn create_order(
         })
         .await?;
     crash_point!("create_order.committed");
-    let payment = newest_payment(app.db().reader(), &order).await?;
+    let payment = if is_new { None } else { newest_payment(app.db().reader(), &order).await? };
     let client_secret = app.settings().link_keys.client_secret(&order.id);
     let created = OrderCreated {
         checkout_url: format!("{}/pay/{client_secret}", app.settings().public_url),
