@@ -34,6 +34,7 @@ use crate::{
     book::TOTAL,
     http::Connection,
     load::{Lane, Pace, Spans, drive},
+    machine::Others,
     server::{API_KEY, Server},
 };
 
@@ -55,7 +56,11 @@ pub struct Figure {
     pub overhead: Spans,
     /// The same without placing the order: the payment's own request, from its beginning.
     pub payment_overhead: Spans,
+    /// Of the server's process, for each click, with the questions about earlier payments.
+    pub cpu: Duration,
     pub resident_kib: u64,
+    /// The part of the cores that others had.
+    pub others: f64,
 }
 
 /// Stands before WeChat Pay and notes how long each create took.
@@ -187,6 +192,7 @@ pub async fn run(
     server: &mut Server,
     stopwatch: &Stopwatch,
     wechat: &MerchantCredentials,
+    others: &mut Others,
 ) -> anyhow::Result<Figure> {
     /// Enough that no click waits for a shop while clicks take less than a second.
     const SHOPS: usize = 64;
@@ -213,7 +219,10 @@ pub async fn run(
     drop(drive(shops(format!("{name}-warm")).await?, Pace::Open { per_second: plan.per_second }, 50).await);
 
     let shops = shops(name).await?;
+    let before = server.usage()?;
+    others.again();
     let done = drive(shops, Pace::Open { per_second: plan.per_second }, plan.count).await;
+    let (after, others) = (server.usage()?, others.share());
     server.is_alive()?;
     if let Some(failure) = done.failures.first() {
         anyhow::bail!("{} of {} clicks failed, the first: {failure}", done.failures.len(), plan.count);
@@ -231,6 +240,9 @@ pub async fn run(
         payment_overhead: Spans::of(
             clicks.iter().map(|(_, wechat, payment)| payment.saturating_sub(*wechat)),
         ),
-        resident_kib: server.usage()?.resident_kib,
+        #[expect(clippy::cast_precision_loss, reason = "no run has 2^53 clicks")]
+        cpu: (after.cpu - before.cpu).div_f64(plan.count as f64),
+        resident_kib: after.resident_kib,
+        others,
     })
 }

@@ -9,6 +9,7 @@ mod server;
 mod book;
 mod http;
 mod disk;
+mod machine;
 mod report;
 
 use std::{path::PathBuf, time::Duration};
@@ -21,6 +22,7 @@ use crate::{
     book::{Book, Database},
     clicks::Stopwatch,
     load::Pace,
+    machine::Others,
     server::{Server, Settings},
 };
 
@@ -98,18 +100,19 @@ async fn measure(
     let book = Book::open(database).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle = server.usage()?;
+    let mut others = Others::watch(server.pid(), data);
 
     let mut clicks = Vec::new();
     for delay_ms in [0, 50] {
         let count = if options.quick { 100 } else { 1000 };
         let plan = clicks::Plan { per_second: 50.0, count, delay_ms };
         eprintln!("{}: {plan:?}", database.name);
-        clicks.push(clicks::run(plan, &mut server, &stopwatch, &credentials).await?);
+        clicks.push(clicks::run(plan, &mut server, &stopwatch, &credentials, &mut others).await?);
     }
     let mut notifications = Vec::new();
     for plan in plans(floors, options.quick) {
         eprintln!("{}: {plan:?}", database.name);
-        notifications.push(notifications::run(plan, &mut server, &book, &wechat).await?);
+        notifications.push(notifications::run(plan, &mut server, &book, &wechat, &mut others).await?);
     }
     let loaded = server.usage()?;
     let fsync_after = disk::fsync_cost(data)?;

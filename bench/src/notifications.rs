@@ -18,6 +18,7 @@ use crate::{
     book::{self, Book},
     http::Connection,
     load::{Lane, Pace, Spans, drive},
+    machine::Others,
     server::{MERCHANT, Server},
 };
 
@@ -44,6 +45,8 @@ pub struct Figure {
     /// From the first notification to the last order paid.
     pub paid_per_second: f64,
     pub resident_kib: u64,
+    /// The part of the cores that others had until the last acknowledgement.
+    pub others: f64,
 }
 
 struct Courier {
@@ -63,7 +66,13 @@ impl Lane for Courier {
     }
 }
 
-pub async fn run(plan: Plan, server: &mut Server, book: &Book, wechat: &Simulator) -> anyhow::Result<Figure> {
+pub async fn run(
+    plan: Plan,
+    server: &mut Server,
+    book: &Book,
+    wechat: &Simulator,
+    others: &mut Others,
+) -> anyhow::Result<Figure> {
     let orders = Arc::new(book.place(plan.count, &wechat.merchant()).await.context("placing orders")?);
     // Signed right before the run: the server refuses what is older than five minutes.
     let corpus = Arc::new(sign(wechat, &orders).await?);
@@ -79,9 +88,10 @@ pub async fn run(plan: Plan, server: &mut Server, book: &Book, wechat: &Simulato
     };
     let settled_before = settled(server).await?;
     let before = server.usage()?;
+    others.again();
     let started = Instant::now();
     let done = drive(couriers, plan.pace, plan.count).await;
-    let acknowledged = server.usage()?;
+    let (acknowledged, others) = (server.usage()?, others.share());
     server.is_alive()?;
     if let Some(failure) = done.failures.first() {
         anyhow::bail!("{} of {} notifications failed, the first: {failure}", done.failures.len(), plan.count);
@@ -106,6 +116,7 @@ pub async fn run(plan: Plan, server: &mut Server, book: &Book, wechat: &Simulato
         cpu_until_paid: (paid.cpu - before.cpu).div_f64(count),
         paid_per_second: count / paid_after.as_secs_f64(),
         resident_kib: paid.resident_kib.max(acknowledged.resident_kib),
+        others,
     })
 }
 

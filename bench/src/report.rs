@@ -59,13 +59,13 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "| load | acknowledged /s | p50 ms | p99 ms | max ms | paid /s | CPU µs until acknowledged | until paid | resident MB | fsync p50 / p99 ms |"
+            "| load | acknowledged /s | p50 ms | p99 ms | max ms | paid /s | CPU µs until acknowledged | until paid | resident MB | others' CPU | fsync p50 / p99 ms |"
         )?;
-        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
+        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
         for figure in &self.notifications {
             writeln!(
                 f,
-                "| {}, {} | {:.0} | {} | {} | {} | {:.0} | {} | {} | {} | {fsync} |",
+                "| {}, {} | {:.0} | {} | {} | {} | {:.0} | {} | {} | {} | {:.0} % | {fsync} |",
                 pace(figure.plan),
                 figure.plan.count,
                 figure.acknowledged_per_second,
@@ -76,19 +76,20 @@ impl fmt::Display for Report {
                 figure.cpu_until_acknowledged.as_micros(),
                 figure.cpu_until_paid.as_micros(),
                 figure.resident_kib / 1024,
+                figure.others * 100.0,
             )?;
         }
 
         writeln!(f, "\nClick to call-up: the order and the payment, beyond WeChat Pay's own time.\n")?;
         writeln!(
             f,
-            "| load | WeChat Pay p50 ms | total p50 / p99 ms | overhead p50 ms | p99 ms | max ms | payment alone p50 / p99 ms | resident MB | fsync p50 / p99 ms |"
+            "| load | WeChat Pay p50 ms | total p50 / p99 ms | overhead p50 ms | p99 ms | max ms | payment alone p50 / p99 ms | CPU µs | resident MB | others' CPU | fsync p50 / p99 ms |"
         )?;
-        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|---|")?;
+        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
         for figure in &self.clicks {
             writeln!(
                 f,
-                "| {} clicks/s, {}, WeChat Pay + {} ms | {} | {} / {} | {} | {} | {} | {} / {} | {} | {fsync} |",
+                "| {} clicks/s, {}, WeChat Pay + {} ms | {} | {} / {} | {} | {} | {} | {} / {} | {} | {} | {:.0} % | {fsync} |",
                 figure.plan.per_second,
                 figure.plan.count,
                 figure.plan.delay_ms,
@@ -100,7 +101,9 @@ impl fmt::Display for Report {
                 ms(figure.overhead.max()),
                 ms(figure.payment_overhead.quantile(0.5)),
                 ms(figure.payment_overhead.quantile(0.99)),
+                figure.cpu.as_micros(),
                 figure.resident_kib / 1024,
+                figure.others * 100.0,
             )?;
         }
         let most = self.loaded.resident_max_kib / 1024;

@@ -20,7 +20,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::http::Connection;
+use crate::{http::Connection, machine};
 
 pub const MERCHANT: &str = "bench";
 pub const API_KEY: &str = "sk_bench_0123456789abcdef0123456789abcdef";
@@ -170,18 +170,12 @@ apps = {{ {apps} }}
 
 impl Usage {
     fn parse(stat: &str, status: &str) -> Option<Self> {
-        /// Ticks of `/proc/PID/stat`; the kernel shows a hundred a second on every platform.
-        const TICK: Duration = Duration::from_millis(10);
-        // The name in parentheses may hold anything; the fields are counted behind it.
-        let mut fields = stat.rsplit(')').next()?.split_whitespace().skip(11);
-        let user: u32 = fields.next()?.parse().ok()?;
-        let system: u32 = fields.next()?.parse().ok()?;
         let kib = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             line.trim_start_matches(':').split_whitespace().next()?.parse().ok()
         };
         Some(Self {
-            cpu: TICK * (user + system),
+            cpu: machine::cpu_of(stat)?,
             resident_kib: kib("VmRSS")?,
             resident_max_kib: kib("VmHWM")?,
         })
