@@ -34,11 +34,11 @@ use crate::{
     book::TOTAL,
     http::Connection,
     load::{Lane, Pace, Spans, drive},
-    machine::Others,
+    machine::{Meanwhile, Watch},
     server::{API_KEY, Server},
 };
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
     pub per_second: f64,
     pub count: usize,
@@ -59,8 +59,7 @@ pub struct Figure {
     /// Of the server's process, for each click, with the questions about earlier payments.
     pub cpu: Duration,
     pub resident_kib: u64,
-    /// The part of the cores that others had.
-    pub others: f64,
+    pub meanwhile: Meanwhile,
 }
 
 /// Stands before WeChat Pay and notes how long each create took.
@@ -192,7 +191,7 @@ pub async fn run(
     server: &mut Server,
     stopwatch: &Stopwatch,
     wechat: &MerchantCredentials,
-    others: &mut Others,
+    watch: &mut Watch,
 ) -> anyhow::Result<Figure> {
     /// Enough that no click waits for a shop while clicks take less than a second.
     const SHOPS: usize = 64;
@@ -214,15 +213,16 @@ pub async fn run(
             .collect())
     };
     stopwatch.shared.delay.store(plan.delay_ms, Ordering::Relaxed);
-    let name = format!("{}-{}", server.pid(), plan.delay_ms);
+    // No run repeats a number of an order.
+    let name = entity::Clock::System.now().0.to_string();
     // The first call opens the connection to WeChat Pay; nobody measures that.
     drop(drive(shops(format!("{name}-warm")).await?, Pace::Open { per_second: plan.per_second }, 50).await);
 
     let shops = shops(name).await?;
     let before = server.usage()?;
-    others.again();
+    watch.begin()?;
     let done = drive(shops, Pace::Open { per_second: plan.per_second }, plan.count).await;
-    let (after, others) = (server.usage()?, others.share());
+    let (after, meanwhile) = (server.usage()?, watch.end()?);
     server.is_alive()?;
     if let Some(failure) = done.failures.first() {
         anyhow::bail!("{} of {} clicks failed, the first: {failure}", done.failures.len(), plan.count);
@@ -243,6 +243,6 @@ pub async fn run(
         #[expect(clippy::cast_precision_loss, reason = "no run has 2^53 clicks")]
         cpu: (after.cpu - before.cpu).div_f64(plan.count as f64),
         resident_kib: after.resident_kib,
-        others,
+        meanwhile,
     })
 }

@@ -1,50 +1,63 @@
-//! Whose time it was: how busy the machine's cores are, and with what.
+//! What the machine did meanwhile: whose time its cores spent, and how fast its disk was.
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+
+use anyhow::Context;
+
+use crate::{disk::Probe, load::Spans};
 
 /// Ticks in `/proc`; the kernel shows a hundred a second on every platform.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Counts the time that the cores spend on others than server, database and this program.
-pub struct Others {
+/// Watches the machine during a run.
+pub struct Watch {
     server: i32,
     postmaster: Option<i32>,
     cores: u32,
-    started: Instant,
-    busy: Duration,
-    ours: Duration,
+    data: PathBuf,
+    begun: Option<Begun>,
 }
 
-impl Others {
-    /// Begins to count. The database is Postgres if its data lie in that directory.
-    pub fn watch(server: i32, data: &Path) -> Self {
+struct Begun {
+    at: Instant,
+    busy: Duration,
+    ours: Duration,
+    disk: Probe,
+}
+
+/// What was seen during a run.
+pub struct Meanwhile {
+    /// The part of all cores, from 0 to 1, that went to others than server, database and this program.
+    pub others: f64,
+    /// A durable write of 8 KiB beside the database's data.
+    pub fsync: Spans,
+}
+
+impl Watch {
+    /// The database is Postgres if its data lie in that directory.
+    pub fn over(server: i32, data: &Path) -> Self {
         let postmaster = fs::read_to_string(data.join("postmaster.pid")).ok();
         let postmaster = postmaster.and_then(|file| file.lines().next()?.trim().parse().ok());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let mut others = Self {
-            server,
-            postmaster,
-            cores: u32::try_from(cores).unwrap_or(1),
-            started: Instant::now(),
-            busy: Duration::ZERO,
-            ours: Duration::ZERO,
-        };
-        others.again();
-        others
+        let cores = u32::try_from(cores).unwrap_or(1);
+        Self { server, postmaster, cores, data: data.to_owned(), begun: None }
     }
 
-    pub fn again(&mut self) {
-        (self.started, self.busy, self.ours) = (Instant::now(), busy(), self.ours());
+    pub fn begin(&mut self) -> anyhow::Result<()> {
+        let disk = Probe::start(&self.data)?;
+        self.begun = Some(Begun { at: Instant::now(), busy: busy(), ours: self.ours(), disk });
+        Ok(())
     }
 
-    /// Their part of all cores since, from 0 to 1.
-    pub fn share(&self) -> f64 {
-        let theirs = (busy() - self.busy).saturating_sub(self.ours().saturating_sub(self.ours));
-        theirs.div_duration_f64(self.started.elapsed() * self.cores)
+    pub fn end(&mut self) -> anyhow::Result<Meanwhile> {
+        let begun = self.begun.take().context("nothing was begun")?;
+        let theirs = (busy() - begun.busy).saturating_sub(self.ours().saturating_sub(begun.ours));
+        let others = theirs.div_duration_f64(begun.at.elapsed() * self.cores);
+        Ok(Meanwhile { others, fsync: begun.disk.stop()? })
     }
 
     fn ours(&self) -> Duration {

@@ -18,7 +18,7 @@ use crate::{
     book::{self, Book},
     http::Connection,
     load::{Lane, Pace, Spans, drive},
-    machine::Others,
+    machine::{Meanwhile, Watch},
     server::{MERCHANT, Server},
 };
 
@@ -26,7 +26,7 @@ use crate::{
 const DRAIN_MAX: Duration = Duration::from_secs(180);
 
 /// One run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
     pub pace: Pace,
     pub connections: usize,
@@ -45,8 +45,8 @@ pub struct Figure {
     /// From the first notification to the last order paid.
     pub paid_per_second: f64,
     pub resident_kib: u64,
-    /// The part of the cores that others had until the last acknowledgement.
-    pub others: f64,
+    /// Until the last acknowledgement.
+    pub meanwhile: Meanwhile,
 }
 
 struct Courier {
@@ -71,7 +71,7 @@ pub async fn run(
     server: &mut Server,
     book: &Book,
     wechat: &Simulator,
-    others: &mut Others,
+    watch: &mut Watch,
 ) -> anyhow::Result<Figure> {
     let orders = Arc::new(book.place(plan.count, &wechat.merchant()).await.context("placing orders")?);
     // Signed right before the run: the server refuses what is older than five minutes.
@@ -88,10 +88,10 @@ pub async fn run(
     };
     let settled_before = settled(server).await?;
     let before = server.usage()?;
-    others.again();
+    watch.begin()?;
     let started = Instant::now();
     let done = drive(couriers, plan.pace, plan.count).await;
-    let (acknowledged, others) = (server.usage()?, others.share());
+    let (acknowledged, meanwhile) = (server.usage()?, watch.end()?);
     server.is_alive()?;
     if let Some(failure) = done.failures.first() {
         anyhow::bail!("{} of {} notifications failed, the first: {failure}", done.failures.len(), plan.count);
@@ -116,7 +116,7 @@ pub async fn run(
         cpu_until_paid: (paid.cpu - before.cpu).div_f64(count),
         paid_per_second: count / paid_after.as_secs_f64(),
         resident_kib: paid.resident_kib.max(acknowledged.resident_kib),
-        others,
+        meanwhile,
     })
 }
 

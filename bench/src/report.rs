@@ -1,18 +1,11 @@
 //! The figures, as tables that can be pasted.
 
-use std::{fmt, fs, process::Command, time::Duration};
+use std::{cmp::Ordering, fmt, fs, process::Command, time::Duration};
 
-use crate::{
-    clicks,
-    load::{Pace, Spans},
-    notifications,
-    server::Usage,
-};
+use crate::{clicks, load::Pace, machine::Meanwhile, notifications, server::Usage};
 
 pub struct Report {
     pub database: String,
-    /// Before and after the load: a shared disk drifts.
-    pub fsync: [Spans; 2],
     pub notifications: Vec<notifications::Figure>,
     pub clicks: Vec<clicks::Figure>,
     pub idle: Usage,
@@ -45,27 +38,20 @@ fn said(program: &str, arguments: &[&str]) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fsync = self
-            .fsync
-            .each_ref()
-            .map(|spans| format!("{} / {}", ms(spans.quantile(0.5)), ms(spans.quantile(0.99))));
-        let fsync = format!("{} → {}", fsync[0], fsync[1]);
         writeln!(f, "\n## {}\n", self.database)?;
-        writeln!(f, "fdatasync of 8 KiB beside its data, p50 / p99, before → after: {fsync} ms\n")?;
-
         writeln!(
             f,
             "Notifications: verified, committed, acknowledged; applied by the worker in the same process.\n"
         )?;
         writeln!(
             f,
-            "| load | acknowledged /s | p50 ms | p99 ms | max ms | paid /s | CPU µs until acknowledged | until paid | resident MB | others' CPU | fsync p50 / p99 ms |"
+            "| load | acknowledged /s | p50 ms | p99 ms | max ms | paid /s | CPU µs until acknowledged | until paid | resident MB | others' CPU | fsync p50 / p99 / max ms |"
         )?;
         writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
-        for figure in &self.notifications {
+        for figure in rounds_together(&self.notifications, |figure| figure.plan) {
             writeln!(
                 f,
-                "| {}, {} | {:.0} | {} | {} | {} | {:.0} | {} | {} | {} | {:.0} % | {fsync} |",
+                "| {}, {} | {:.0} | {} | {} | {} | {:.0} | {} | {} | {} | {} |",
                 pace(figure.plan),
                 figure.plan.count,
                 figure.acknowledged_per_second,
@@ -76,20 +62,20 @@ impl fmt::Display for Report {
                 figure.cpu_until_acknowledged.as_micros(),
                 figure.cpu_until_paid.as_micros(),
                 figure.resident_kib / 1024,
-                figure.others * 100.0,
+                machine_did(&figure.meanwhile),
             )?;
         }
 
         writeln!(f, "\nClick to call-up: the order and the payment, beyond WeChat Pay's own time.\n")?;
         writeln!(
             f,
-            "| load | WeChat Pay p50 ms | total p50 / p99 ms | overhead p50 ms | p99 ms | max ms | payment alone p50 / p99 ms | CPU µs | resident MB | others' CPU | fsync p50 / p99 ms |"
+            "| load | WeChat Pay p50 ms | total p50 / p99 ms | overhead p50 ms | p99 ms | max ms | payment alone p50 / p99 ms | CPU µs | resident MB | others' CPU | fsync p50 / p99 / max ms |"
         )?;
         writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|")?;
-        for figure in &self.clicks {
+        for figure in rounds_together(&self.clicks, |figure| figure.plan) {
             writeln!(
                 f,
-                "| {} clicks/s, {}, WeChat Pay + {} ms | {} | {} / {} | {} | {} | {} | {} / {} | {} | {} | {:.0} % | {fsync} |",
+                "| {} clicks/s, {}, WeChat Pay + {} ms | {} | {} / {} | {} | {} | {} | {} / {} | {} | {} | {} |",
                 figure.plan.per_second,
                 figure.plan.count,
                 figure.plan.delay_ms,
@@ -103,7 +89,7 @@ impl fmt::Display for Report {
                 ms(figure.payment_overhead.quantile(0.99)),
                 figure.cpu.as_micros(),
                 figure.resident_kib / 1024,
-                figure.others * 100.0,
+                machine_did(&figure.meanwhile),
             )?;
         }
         let most = self.loaded.resident_max_kib / 1024;
@@ -113,12 +99,14 @@ impl fmt::Display for Report {
             self.idle.resident_kib / 1024
         )?;
 
-        writeln!(f, "| floor | | |\n|---|---|---|")?;
+        writeln!(f, "| floor | median of the runs | |\n|---|---|---|")?;
         let ceiling =
-            self.notifications.iter().map(|figure| figure.acknowledged_per_second).fold(0.0, f64::max);
-        let at_half =
-            self.notifications.first().map(|figure| figure.spans.quantile(0.99)).unwrap_or_default();
-        let click = self.clicks.iter().map(|figure| figure.overhead.quantile(0.99)).max().unwrap_or_default();
+            medians(&self.notifications, |figure| figure.plan, |figure| figure.acknowledged_per_second);
+        let ceiling = ceiling.into_iter().fold(0.0, f64::max);
+        let waits = medians(&self.notifications, |figure| figure.plan, |figure| figure.spans.quantile(0.99));
+        let at_half = waits.first().copied().unwrap_or_default();
+        let click = medians(&self.clicks, |figure| figure.plan, |figure| figure.overhead.quantile(0.99));
+        let click = click.into_iter().max().unwrap_or_default();
         let mut floor = |what: String, got: String, met: bool| {
             writeln!(f, "| {what} | {got} | {} |", if met { "met" } else { "**missed**" })
         };
@@ -141,6 +129,35 @@ impl fmt::Display for Report {
     }
 }
 
+/// The runs of each plan, one below the other.
+fn rounds_together<F, P: PartialEq>(figures: &[F], plan: impl Fn(&F) -> P) -> Vec<&F> {
+    let mut sorted: Vec<&F> = figures.iter().collect();
+    sorted.sort_by_key(|figure| figures.iter().position(|first| plan(first) == plan(figure)));
+    sorted
+}
+
+/// For each plan the middle one of its runs.
+fn medians<F, P: PartialEq, T: PartialOrd + Copy>(
+    figures: &[F],
+    plan: impl Fn(&F) -> P,
+    value: impl Fn(&F) -> T,
+) -> Vec<T> {
+    let together = rounds_together(figures, &plan);
+    let runs = together.chunk_by(|one, next| plan(one) == plan(next));
+    runs.filter_map(|runs| {
+        let mut values: Vec<T> = runs.iter().map(|figure| value(figure)).collect();
+        values.sort_by(|a, b| a.partial_cmp(b).unwrap_or(Ordering::Equal));
+        values.get(values.len() / 2).copied()
+    })
+    .collect()
+}
+
+fn machine_did(meanwhile: &Meanwhile) -> String {
+    let fsync = &meanwhile.fsync;
+    let (p50, p99, max) = (ms(fsync.quantile(0.5)), ms(fsync.quantile(0.99)), ms(fsync.max()));
+    format!("{:.0} % | {p50} / {p99} / {max}", meanwhile.others * 100.0)
+}
+
 fn pace(plan: notifications::Plan) -> String {
     match plan.pace {
         Pace::Open { per_second } => format!("{per_second}/s"),
@@ -151,4 +168,15 @@ fn pace(plan: notifications::Plan) -> String {
 fn ms(span: Duration) -> String {
     let ms = span.as_secs_f64() * 1000.0;
     if ms < 1.0 { format!("{ms:.3}") } else { format!("{ms:.1}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_taken_for_each_plan() {
+        let figures = [("a", 9), ("b", 1), ("a", 2), ("b", 1), ("a", 3), ("b", 7)];
+        assert_eq!(medians(&figures, |figure| figure.0, |figure| figure.1), [3, 1]);
+    }
 }
