@@ -46,7 +46,7 @@ struct Bench {
 }
 
 /// How often each load is run; what is promised is judged by the median.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 /// What is promised; see design and README.
 struct Floors {
@@ -106,7 +106,7 @@ async fn measure(
     let (mut clicks, mut notifications) = (Vec::new(), Vec::new());
     for round in 1..=if options.quick { 1 } else { ROUNDS } {
         for delay_ms in [0, 50] {
-            let count = if options.quick { 100 } else { 500 };
+            let count = if options.quick { 100 } else { 300 };
             let plan = clicks::Plan { per_second: 50.0, count, delay_ms };
             eprintln!("{}, round {round}: {plan:?}", database.name);
             clicks.push(clicks::run(plan, &mut server, &stopwatch, &credentials, &mut watch).await?);
@@ -137,7 +137,7 @@ async fn measure(
 
 /// Half the floor and the floor at a fixed rate, then as fast as it goes.
 fn plans(floors: &Floors, quick: bool) -> Vec<notifications::Plan> {
-    let seconds = if quick { 2.0 } else { 5.0 };
+    let seconds = if quick { 2.0 } else { 3.0 };
     let open = |per_second: f64| notifications::Plan {
         pace: Pace::Open { per_second },
         connections: 256,
