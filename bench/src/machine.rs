@@ -106,6 +106,16 @@ fn behind_the_name(stat: &str) -> Option<std::str::SplitWhitespace<'_>> {
     Some(stat.rsplit(')').next()?.split_whitespace())
 }
 
+impl Meanwhile {
+    /// Was the machine ours? A single write of 8 KiB that took longer, or somebody else's work, says
+    /// more about the tail of that run than we do.
+    pub fn was_quiet(&self) -> bool {
+        const STALL: Duration = Duration::from_millis(30);
+        const OTHERS: f64 = 0.1;
+        self.fsync.max() <= STALL && self.others <= OTHERS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
