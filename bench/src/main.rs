@@ -49,7 +49,7 @@ struct Bench {
 const ROUNDS: usize = 3;
 
 /// A machine that is never quiet must not keep us for ever.
-const TRIES_MAX: usize = 10;
+const TRIES_MAX: usize = 15;
 
 /// Counts the runs of one load.
 struct Rounds {
@@ -131,7 +131,7 @@ async fn measure(
     let (mut clicks, mut notifications) = (Vec::new(), Vec::new());
     let rounds = if options.quick { 1 } else { ROUNDS };
     for delay_ms in [0, 50] {
-        let count = if options.quick { 100 } else { 500 };
+        let count = if options.quick { 100 } else { 150 };
         let plan = clicks::Plan { per_second: 50.0, count, delay_ms };
         let mut runs = Rounds::new(rounds);
         while runs.need_more() {
@@ -141,7 +141,7 @@ async fn measure(
             clicks.push(figure);
         }
     }
-    for plan in plans(floors, options.quick) {
+    for plan in plans(floors) {
         let mut runs = Rounds::new(rounds);
         while runs.need_more() {
             eprintln!("{}: {plan:?}", database.name);
@@ -170,8 +170,8 @@ async fn measure(
 }
 
 /// Half the floor and the floor at a fixed rate, then as fast as it goes.
-fn plans(floors: &Floors, quick: bool) -> Vec<notifications::Plan> {
-    let seconds = if quick { 2.0 } else { 3.0 };
+fn plans(floors: &Floors) -> Vec<notifications::Plan> {
+    let seconds = 2.0;
     let open = |per_second: f64| notifications::Plan {
         pace: Pace::Open { per_second },
         connections: 256,
