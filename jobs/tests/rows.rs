@@ -258,3 +258,33 @@ async fn what_failed_waits_in_the_slow_queue_unless_somebody_asks() {
         assert_eq!(rows.row().await.unwrap().lane, Lane::Interactive);
     }
 }
+
+#[tokio::test]
+async fn jobs_that_are_claimed_together_are_claimed_as_each_alone() {
+    for rows in Rows::each().await {
+        let mut ids = Vec::new();
+        for seconds in [0, 0, 0, 60] {
+            let (job, at) = (
+                ConfirmPayment { payment: PaymentId::generate() },
+                rows.clock.now() + Duration::from_secs(seconds),
+            );
+            rows.db.write(async |txn| jobs::enqueue_at(txn, &job, at).await).await.unwrap();
+            let all = job::Entity::find().all(rows.db.reader()).await.unwrap();
+            ids.push(all.iter().map(|row| row.id).max().unwrap());
+        }
+        let held = rows.db.write(async |txn| jobs::claim(txn, ids[1]).await).await.unwrap().unwrap();
+        // One held, one not due, one asked for twice, one that is gone.
+        let wanted = [ids[0], ids[1], ids[2], ids[3], ids[2], 1_000_000];
+        let runs = rows.db.write(async |txn| jobs::claim_all(txn, &wanted).await).await.unwrap();
+        let mut claimed: Vec<_> = runs.iter().map(|run| (run.job_id, run.number)).collect();
+        claimed.sort_unstable();
+        assert_eq!(claimed, [(ids[0], 1), (ids[2], 1)]);
+        // Each ends by itself, and nobody ends another's.
+        for run in runs.iter().chain([&held]) {
+            rows.done(run).await.unwrap();
+        }
+        let left = job::Entity::find().all(rows.db.reader()).await.unwrap();
+        assert_eq!(left.iter().map(|row| row.id).collect::<Vec<_>>(), [ids[3]]);
+        assert!(rows.db.write(async |txn| jobs::claim_all(txn, &[]).await).await.unwrap().is_empty());
+    }
+}

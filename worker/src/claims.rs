@@ -4,13 +4,17 @@
 
 use entity::Db;
 use jobs::Run;
+use sea_orm::DbErr;
 use tokio::sync::{mpsc, oneshot};
 
 /// The most that share a commit; keeps a write transaction short.
 const BATCH_MAX: usize = 64;
 
 /// The way to a claim.
-pub(crate) struct Claims(mpsc::Sender<Waiting>);
+pub(crate) struct Claims {
+    db: Db,
+    together: mpsc::Sender<Waiting>,
+}
 
 struct Waiting {
     job_id: i64,
@@ -20,17 +24,24 @@ struct Waiting {
 impl Claims {
     /// Starts what claims; it ends with the last `Claims`.
     pub fn start(db: Db) -> Self {
-        let (sender, receiver) = mpsc::channel(BATCH_MAX);
-        tokio::spawn(claim_batches(db, receiver));
-        Self(sender)
+        let (together, receiver) = mpsc::channel(BATCH_MAX);
+        tokio::spawn(claim_batches(db.clone(), receiver));
+        Self { db, together }
     }
 
     /// The run, if the job is due and free.
     pub async fn claim(&self, job_id: i64) -> Result<Option<Run>, String> {
         let (answer, claimed) = oneshot::channel();
-        let gone = || "nobody claims any more".to_owned();
-        self.0.send(Waiting { job_id, answer }).await.map_err(|_| gone())?;
-        claimed.await.unwrap_or_else(|_| Err(gone()))
+        if self.together.send(Waiting { job_id, answer }).await.is_ok()
+            && let Ok(claimed) = claimed.await
+        {
+            return claimed;
+        }
+        // Whoever claims for all is dead: each can do it alone.
+        self.db
+            .write(async |txn| jobs::claim(txn, job_id).await)
+            .await
+            .map_err(|error: DbErr| error.to_string())
     }
 }
 
@@ -41,8 +52,10 @@ async fn claim_batches(db: Db, mut receiver: mpsc::Receiver<Waiting>) {
             return;
         }
         let ids: Vec<_> = batch.iter().map(|waiting| waiting.job_id).collect();
-        let mut claimed =
-            db.write(async |txn| jobs::claim_all(txn, &ids).await).await.map_err(|error| error.to_string());
+        let mut claimed = db
+            .write(async |txn| jobs::claim_all(txn, &ids).await)
+            .await
+            .map_err(|error: DbErr| error.to_string());
         for Waiting { job_id, answer } in batch {
             let own = claimed.as_mut().map_err(|error| error.clone()).map(|runs| {
                 // Whoever asked for the same job twice gets it once.
