@@ -13,9 +13,9 @@ use entity::{
     payment,
 };
 use http::StatusCode;
-use jobs::crash_point;
+use jobs::{CloseOrder, crash_point};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::OnConflict,
 };
 use serde::{Deserialize, Serialize};
@@ -150,6 +150,55 @@ pub(crate) async fn find_order(
     Ok(Answer(OrderFound { order: view(&app, order, payment, caller.reader())? }))
 }
 
+/// Close an order that nobody paid.
+///
+/// It can no longer be paid from now on, and is closed as soon as WeChat Pay has closed what was
+/// open there; read it to see. If somebody paid meanwhile, it is paid. Closing again is fine.
+#[utoipa::path(post, path = "/v1/orders/{id}/close", params(("id" = String, Path)), responses(
+    (status = 202, body = OrderFound, description = "It is being closed"),
+    (status = 200, body = OrderFound, description = "It is closed"),
+    (status = 404, body = Problem, content_type = "application/problem+json"),
+    (status = 409, body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn close_order(
+    State(app): State<App>,
+    Shop(merchant): Shop,
+    Segment(id): Segment,
+) -> Result<Response, ApiError> {
+    let id: OrderId = id.parse().map_err(|_| ApiError::OrderNotFound)?;
+    let order = app.db().write(async |txn| ask_to_close(txn, &merchant.name, &id).await).await?;
+    crash_point!("close_order.asked");
+    let status = if order.status == order::Status::Closed { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let payment = newest_payment(app.db().reader(), &order).await?;
+    let found = OrderFound { order: view(&app, order, payment, Reader::Shop)? };
+    Ok((status, Answer(found)).into_response())
+}
+
+/// Writes the wish down; the worker makes it true.
+async fn ask_to_close(txn: &Txn, merchant: &str, id: &OrderId) -> Result<order::Model, ApiError> {
+    let order = order::Entity::find_by_id(id.clone())
+        .filter(order::Column::Merchant.eq(merchant))
+        .lock_exclusive()
+        .one(txn)
+        .await?;
+    let mut order = order.ok_or(ApiError::OrderNotFound)?;
+    match order.status {
+        order::Status::Paid | order::Status::PartiallyRefunded | order::Status::Refunded => {
+            return Err(ApiError::OrderPaid);
+        }
+        order::Status::Closed => return Ok(order),
+        order::Status::Pending | order::Status::Closing => {}
+    }
+    let now = txn.now().await?;
+    if order.close_asked_at.is_none() {
+        let entry =
+            Entry { kind: Kind::CloseAsked, at: now, learnt_from: Source::Api, payment: None, detail: None };
+        order_event::append(txn, &mut order, entry, |row| row.close_asked_at = Set(Some(now))).await?;
+    }
+    jobs::enqueue_urgently(txn, &CloseOrder::for_order(&order), now).await?;
+    Ok(order)
+}
+
 /// List orders, the newest first.
 #[utoipa::path(get, path = "/v1/orders", params(ListOrders), responses(
     (status = 200, body = OrdersListed),
@@ -255,7 +304,7 @@ async fn place(
 ) -> Result<bool, DbErr> {
     let now = txn.now().await?;
     let expires_in = Duration::from_secs(u64::try_from(asked.expires_in).unwrap_or_default());
-    let order = order::Model {
+    let mut order = order::Model {
         id: OrderId::generate(),
         merchant: merchant.to_owned(),
         merchant_order_no: asked.merchant_order_no.clone(),
@@ -269,6 +318,7 @@ async fn place(
         expires_in: asked.expires_in,
         expires_at: now + expires_in,
         created_at: now,
+        close_asked_at: None,
         paid_at: None,
         closed_at: None,
         refunded: Fen(0),
@@ -284,7 +334,8 @@ async fn place(
     }
     let entry =
         Entry { kind: Kind::OrderCreated, at: now, learnt_from: Source::Api, payment: None, detail: None };
-    order_event::append(txn, &order, entry, |_| {}).await?;
+    order_event::append(txn, &mut order, entry, |_| {}).await?;
+    jobs::enqueue_at(txn, &CloseOrder::for_order(&order), order.expires_at).await?;
     Ok(true)
 }
 

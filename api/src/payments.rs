@@ -14,7 +14,7 @@ use entity::{
 };
 use fast_qr::convert::{Builder, svg::SvgBuilder};
 use http::{HeaderValue, StatusCode, header};
-use jobs::{ConfirmPayment, RequestPrepay, crash_point};
+use jobs::{ClosePayment, ConfirmPayment, RequestPrepay, crash_point};
 use sea_orm::{ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
@@ -38,9 +38,6 @@ const PATIENCE: Duration = Duration::from_millis(2500);
 /// A hint may be lost; then the row is read this often.
 const READ_EVERY: Duration = Duration::from_millis(500);
 
-/// WeChat Pay raises an earlier end to a minute from now, so nothing may start in the last one.
-const LAST_MINUTE: Duration = Duration::from_secs(60);
-
 const PAYMENTS_MAX: u64 = 20;
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -63,7 +60,8 @@ pub(crate) struct PaymentFound {
 
 /// Open a payment.
 ///
-/// A live payment of the same method, app and person is given again. Waits up to 2.5 s for
+/// A live payment of the same method, app and person is given again. Another one is closed at
+/// WeChat Pay first: only one payment of an order can be paid at a time. Waits up to 2.5 s for
 /// WeChat Pay; when that is not enough, answers 202 and goes on by itself.
 #[utoipa::path(post, path = "/v1/orders/{id}/payments", params(("id" = String, Path)), request_body = CreatePayment,
     responses(
@@ -213,7 +211,7 @@ async fn open(
 ) -> Result<payment::Model, ApiError> {
     // Whoever opens a payment of this order waits here for whoever does so at the same time.
     let order = order::Entity::find_by_id(order.clone()).lock_exclusive().one(txn).await?;
-    let order = order.ok_or(ApiError::OrderNotFound)?;
+    let mut order = order.ok_or(ApiError::OrderNotFound)?;
     let now = txn.now().await?;
     match order.status {
         order::Status::Pending => {}
@@ -222,21 +220,31 @@ async fn open(
             return Err(ApiError::OrderPaid);
         }
     }
-    if now + LAST_MINUTE >= order.expires_at {
+    if order.close_asked_at.is_some() {
+        return Err(ApiError::OrderClosed);
+    }
+    if !order.takes_payments(now) {
         return Err(ApiError::OrderExpired);
     }
     let of_order = || payment::Entity::find().filter(payment::Column::OrderId.eq(order.id.clone()));
-    let not_at_rest =
-        [Status::Queued, Status::Created, Status::AwaitingPayment, Status::Unknown, Status::Closing];
-    if let Some(live) = of_order().filter(payment::Column::Status.is_in(not_at_rest)).one(txn).await? {
-        if !wanted.is(&live) || live.status == Status::Closing {
-            return Err(ApiError::PaymentInProgress);
+    let live = of_order().filter(payment::Column::Status.is_in(Status::NOT_AT_REST)).all(txn).await?;
+    let (queued, payable): (Vec<_>, Vec<_>) =
+        live.into_iter().partition(|payment| payment.status == Status::Queued);
+    // By the schema there is one of each at most.
+    let (queued, payable) = (queued.into_iter().next(), payable.into_iter().next());
+    if let Some(queued) = queued {
+        // Who changes their mind again waits until the change before is through.
+        return if wanted.is(&queued) { Ok(queued) } else { Err(ApiError::PaymentInProgress) };
+    }
+    if let Some(payable) = &payable
+        && wanted.is(payable)
+        && payable.status != Status::Closing
+    {
+        if !is_ready(payable, now) {
+            let earliest = RequestPrepay::earliest(payable, now);
+            jobs::enqueue_urgently(txn, &RequestPrepay::for_payment(payable), earliest).await?;
         }
-        if !is_ready(&live, now) {
-            let earliest = RequestPrepay::earliest(&live, now);
-            jobs::enqueue_urgently(txn, &RequestPrepay::for_payment(&live), earliest).await?;
-        }
-        return Ok(live);
+        return Ok(payable.clone());
     }
     if of_order().count(txn).await? >= PAYMENTS_MAX {
         return Err(ApiError::TooManyPayments(PAYMENTS_MAX));
@@ -254,6 +262,7 @@ async fn open(
         amount: order.amount,
         request_body: request_body(app, merchant, &order, wanted, &out_trade_no)?,
         out_trade_no,
+        is_queued: payable.is_some(),
         at: now,
         id,
     });
@@ -266,11 +275,16 @@ async fn open(
         payment: Some((&payment.id, payment.status)),
         detail: Some(serde_json::json!({ "method": payment.method })),
     };
-    order_event::append(txn, &order, entry, |_| {}).await?;
-    jobs::enqueue(txn, &RequestPrepay::for_payment(&payment)).await?;
-    // From birth to rest there is always somebody who will ask, whatever becomes of the request.
-    let first_look = now + ConfirmPayment::FIRST_LOOK;
-    jobs::enqueue_at(txn, &ConfirmPayment::for_payment(&payment), first_look).await?;
+    order_event::append(txn, &mut order, entry, |_| {}).await?;
+    if let Some(predecessor) = payable {
+        // At most one can be paid: this one is opened when WeChat Pay has closed the one before.
+        jobs::enqueue_urgently(txn, &ClosePayment::for_payment(&predecessor), now).await?;
+    } else {
+        jobs::enqueue(txn, &RequestPrepay::for_payment(&payment)).await?;
+        // From birth to rest there is always somebody who will ask, whatever becomes of the request.
+        let first_look = now + ConfirmPayment::FIRST_LOOK;
+        jobs::enqueue_at(txn, &ConfirmPayment::for_payment(&payment), first_look).await?;
+    }
     crash_point!("create_payment.opened");
     Ok(payment)
 }

@@ -78,7 +78,7 @@ pub enum ApiError {
     OrderClosed,
     #[error("the order can no longer be paid: it expires within a minute, or has expired")]
     OrderExpired,
-    #[error("another payment of this order can still be paid; close it or let it end first")]
+    #[error("another payment of this order is being replaced; try again in a moment")]
     PaymentInProgress,
     #[error("the order has had {0} payments; no more are taken")]
     TooManyPayments(u64),
@@ -129,7 +129,7 @@ impl ApiError {
             Self::OrderClosed => (S::CONFLICT, "order_closed", "The order is closed", false),
             Self::OrderExpired => (S::CONFLICT, "order_expired", "The order has expired", false),
             Self::PaymentInProgress => {
-                (S::CONFLICT, "payment_in_progress", "Another payment can still be paid", true)
+                (S::CONFLICT, "payment_in_progress", "Another payment is being replaced", true)
             }
             Self::TooManyPayments(_) => (S::CONFLICT, "too_many_payments", "Too many payments", false),
             Self::OpenidRequired => {

@@ -64,6 +64,7 @@ fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Description::openapi())
         // Shops.
         .routes(routes!(orders::create_order, orders::list_orders))
+        .routes(routes!(orders::close_order))
         .routes(routes!(timeline::show_timeline))
         // Payers and shops.
         .routes(routes!(orders::find_order))

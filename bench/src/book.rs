@@ -161,6 +161,7 @@ fn new_order(now: Timestamp) -> order::Model {
         expires_in: 7200,
         expires_at: now + Duration::from_secs(7200),
         created_at: now,
+        close_asked_at: None,
         paid_at: None,
         closed_at: None,
         refunded: Fen(0),
@@ -188,6 +189,7 @@ fn new_payment(order: &order::Model, mchid: &str, app_id: &str) -> payment::Mode
             amount: order.amount,
             // As long as a real one.
             request_body: format!("{:<400}", format!("{{\"out_trade_no\":\"{out_trade_no}\"}}")),
+            is_queued: false,
             out_trade_no,
             at: order.created_at,
             id,

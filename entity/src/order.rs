@@ -2,6 +2,8 @@
 
 pub mod lifecycle;
 
+use std::time::Duration;
+
 use sea_orm::entity::prelude::*;
 
 use crate::{Fen, OrderId, Timestamp};
@@ -29,6 +31,8 @@ pub struct Model {
     pub expires_in: i64,
     pub expires_at: Timestamp,
     pub created_at: Timestamp,
+    /// When the shop asked to close it.
+    pub close_asked_at: Option<Timestamp>,
     pub paid_at: Option<Timestamp>,
     pub closed_at: Option<Timestamp>,
     /// Returned to the payer so far; surplus that went back does not count.
@@ -37,6 +41,17 @@ pub struct Model {
     pub event_seq: i64,
     /// The sequence of the newest event the shop was told of.
     pub told_seq: i64,
+}
+
+impl Model {
+    /// WeChat Pay raises an earlier end of a payment to a minute from now (JSAPI下单, time_expire), so
+    /// none may be opened in the last one.
+    const LAST_MINUTE: Duration = Duration::from_secs(60);
+
+    /// Is there time enough to open a payment?
+    pub fn takes_payments(&self, now: Timestamp) -> bool {
+        now + Self::LAST_MINUTE < self.expires_at
+    }
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -1,6 +1,6 @@
 //! What happened to an order: append-only, numbered per order.
 
-use sea_orm::{ActiveValue::Set, IntoActiveModel, entity::prelude::*};
+use sea_orm::{ActiveValue::Set, IntoActiveModel, TryIntoModel, entity::prelude::*};
 use serde::{Deserialize, Serialize};
 
 use crate::{EventId, Hint, OrderId, PaymentId, Timestamp, Txn, order, payment};
@@ -50,8 +50,16 @@ impl ActiveModelBehavior for ActiveModel {}
 pub enum Kind {
     /// the shop placed the order.
     OrderCreated,
+    /// the shop asked to close the order.
+    CloseAsked,
+    /// no payment of the order is opened any more, and those that can be paid are closed.
+    OrderClosing,
+    /// no payment of the order can be paid any more.
+    OrderClosed,
     /// a payer asked to pay.
     PaymentCreated,
+    /// the payment before it is closed, and it is opened now.
+    PaymentStarted,
     /// WeChat Pay opened the payment.
     PrepayIssued,
     /// a call of ours was not answered, and what came of it is not known.
@@ -115,11 +123,12 @@ pub struct Entry<'a> {
 
 /// Writes the next event of an order, and the order as `change` makes it.
 ///
-/// `order` must be the row as it is: its `event_seq` is compared and set, so of two writers who
-/// loaded the same row only one succeeds. Whoever follows the order is told after the commit.
+/// `order` must be the row as it is, and becomes what it is then: its `event_seq` is compared and
+/// set, so of two writers who loaded the same row only one succeeds. Whoever follows the order is
+/// told after the commit.
 pub async fn append(
     txn: &Txn,
-    order: &order::Model,
+    order: &mut order::Model,
     entry: Entry<'_>,
     change: impl FnOnce(&mut order::ActiveModel),
 ) -> Result<i64, DbErr> {
@@ -127,7 +136,7 @@ pub async fn append(
     let mut row = order.clone().into_active_model();
     row.event_seq = Set(seq);
     change(&mut row);
-    let status = row.status.clone().unwrap();
+    let after = row.clone().try_into_model()?;
     let written = order::Entity::update_many()
         .set(row)
         .filter(order::Column::Id.eq(order.id.clone()))
@@ -145,11 +154,12 @@ pub async fn append(
         at: Set(entry.at),
         learnt_from: Set(entry.learnt_from),
         payment_id: Set(entry.payment.map(|(id, _)| id.clone())),
-        order_status: Set(status),
+        order_status: Set(after.status),
         payment_status: Set(entry.payment.map(|(_, status)| status)),
         detail: Set(entry.detail.map(|detail| detail.to_string())),
     };
     Entity::insert(event).exec_without_returning(txn).await?;
     txn.after_commit(Hint::Order(order.id.clone())).await;
+    *order = after;
     Ok(seq)
 }

@@ -73,6 +73,8 @@ pub struct Opened {
     pub openid: Option<String>,
     pub amount: Fen,
     pub request_body: String,
+    /// Whether it waits for its predecessor.
+    pub is_queued: bool,
     pub at: Timestamp,
 }
 
@@ -89,7 +91,7 @@ impl From<Opened> for Model {
             app_id: opened.app_id,
             openid: opened.openid,
             amount: opened.amount,
-            status: Status::Created,
+            status: if opened.is_queued { Status::Queued } else { Status::Created },
             request_body: opened.request_body,
             create_signed_at: None,
             prepay_id: None,

@@ -30,6 +30,14 @@ pub async fn enqueue_urgently<J: Job>(txn: &Txn, job: &J, due_at: Timestamp) -> 
     ask(txn, std::slice::from_ref(job), Some(due_at), Lane::Interactive).await
 }
 
+/// Takes back what was asked for and has become needless. A run that has begun finds out by itself.
+pub async fn withdraw<J: Job>(txn: &Txn, job: &J) -> Result<(), DbErr> {
+    let sql = "DELETE FROM job WHERE kind = $1 AND subject = $2 AND lease IS NULL AND dead_at IS NULL";
+    let values: [Value; 2] = [J::KIND.name().into(), job.subject().into()];
+    txn.execute_raw(Statement::from_sql_and_values(txn.get_database_backend(), sql, values)).await?;
+    Ok(())
+}
+
 async fn ask<J: Job>(txn: &Txn, jobs: &[J], due_at: Option<Timestamp>, lane: Lane) -> Result<(), DbErr> {
     let (now, now_value) = txn.now_sql("$1");
     let least = least(txn.get_database_backend());

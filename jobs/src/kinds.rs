@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use entity::{NotificationId, PaymentId, Timestamp, job::Lane, notification, payment};
+use entity::{NotificationId, OrderId, PaymentId, Timestamp, job::Lane, notification, order, payment};
 
 /// An order given: ids and nothing else, so that it cannot be out of date.
 pub trait Job: Sized + Send + Sync {
@@ -24,16 +24,26 @@ pub enum Kind {
     RequestPrepay,
     ApplyNotification,
     ConfirmPayment,
+    ClosePayment,
+    CloseOrder,
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::RequestPrepay, Self::ApplyNotification, Self::ConfirmPayment];
+    pub const ALL: [Self; 5] = [
+        Self::RequestPrepay,
+        Self::ApplyNotification,
+        Self::ConfirmPayment,
+        Self::ClosePayment,
+        Self::CloseOrder,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::RequestPrepay => "request_prepay",
             Self::ApplyNotification => "apply_notification",
             Self::ConfirmPayment => "confirm_payment",
+            Self::ClosePayment => "close_payment",
+            Self::CloseOrder => "close_order",
         }
     }
 
@@ -45,7 +55,7 @@ impl Kind {
     pub fn lane(self) -> Lane {
         match self {
             Self::RequestPrepay | Self::ApplyNotification => Lane::Interactive,
-            Self::ConfirmPayment => Lane::Background,
+            Self::ConfirmPayment | Self::ClosePayment | Self::CloseOrder => Lane::Background,
         }
     }
 }
@@ -66,6 +76,18 @@ pub struct ApplyNotification {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfirmPayment {
     pub payment: PaymentId,
+}
+
+/// Close a payment at WeChat Pay, and then here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosePayment {
+    pub payment: PaymentId,
+}
+
+/// End an order that nobody paid: when its time is over, or when the shop wishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CloseOrder {
+    pub order: OrderId,
 }
 
 impl RequestPrepay {
@@ -105,6 +127,18 @@ impl ConfirmPayment {
     }
 }
 
+impl ClosePayment {
+    pub fn for_payment(payment: &payment::Model) -> Self {
+        Self { payment: payment.id.clone() }
+    }
+}
+
+impl CloseOrder {
+    pub fn for_order(order: &order::Model) -> Self {
+        Self { order: order.id.clone() }
+    }
+}
+
 impl Job for RequestPrepay {
     const KIND: Kind = Kind::RequestPrepay;
 
@@ -138,5 +172,29 @@ impl Job for ConfirmPayment {
 
     fn from_subject(subject: &str) -> Option<Self> {
         Some(Self { payment: subject.parse().ok()? })
+    }
+}
+
+impl Job for ClosePayment {
+    const KIND: Kind = Kind::ClosePayment;
+
+    fn subject(&self) -> &str {
+        self.payment.as_str()
+    }
+
+    fn from_subject(subject: &str) -> Option<Self> {
+        Some(Self { payment: subject.parse().ok()? })
+    }
+}
+
+impl Job for CloseOrder {
+    const KIND: Kind = Kind::CloseOrder;
+
+    fn subject(&self) -> &str {
+        self.order.as_str()
+    }
+
+    fn from_subject(subject: &str) -> Option<Self> {
+        Some(Self { order: subject.parse().ok()? })
     }
 }

@@ -121,18 +121,26 @@ pub async fn claim_all(txn: &Txn, job_ids: &[i64]) -> Result<Vec<Run>, DbErr> {
 }
 
 impl Run {
-    /// Refuses to begin something that may outlast the lease, as after a process was frozen.
+    /// Refuses to begin something that may outlast the run, as after a slow call or a process that
+    /// was frozen.
     pub fn has_time_for(&self, span: Duration) -> Result<(), Failure> {
-        if self.claimed.elapsed() + span < LEASE {
+        if self.claimed.elapsed() + span < RUN_LIMIT {
             Ok(())
         } else {
-            Err(Failure::Retry("too little of the lease is left".to_owned()))
+            Err(Failure::Retry("too little of the run is left".to_owned()))
         }
     }
 
     /// If this run does not report back either, are there enough of them to suspect the job?
     pub fn is_suspect(&self) -> bool {
         self.unreported + 1 >= UNFINISHED_MAX
+    }
+
+    /// Refuses to write in the middle of a run that lost its lease. The end of a run needs no such
+    /// question: it compares the lease itself.
+    pub async fn holds(&self, txn: &Txn) -> Result<(), Failure> {
+        let sql = "UPDATE job SET lease = lease WHERE id = $1 AND lease = $2";
+        if self.execute(txn, sql, vec![]).await? == 1 { Ok(()) } else { Err(Failure::Fenced) }
     }
 
     /// The work is done. If it was asked for again meanwhile, the row stays for that.

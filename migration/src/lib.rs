@@ -11,6 +11,7 @@ mod m20261122_000003_create_notification;
 mod m20261122_000004_create_money_entry;
 mod m20261122_000005_create_order_event;
 mod m20261122_000006_create_job;
+mod m20261122_000007_add_order_close_asked_at;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000004_create_money_entry::Migration),
             Box::new(m20261122_000005_create_order_event::Migration),
             Box::new(m20261122_000006_create_job::Migration),
+            Box::new(m20261122_000007_add_order_close_asked_at::Migration),
         ]
     }
 }

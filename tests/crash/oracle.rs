@@ -11,6 +11,8 @@ use sea_orm::EntityTrait;
 pub struct Outside {
     /// The money that WeChat Pay took.
     pub ledger: Vec<Taken>,
+    /// The numbers of the payments that WeChat Pay would still take money for.
+    pub open: Vec<String>,
     /// The orders whose creation was answered.
     pub answered: Vec<Answered>,
     /// The ids of the notifications that were answered with 204.
@@ -186,9 +188,21 @@ pub fn compare(outside: &Outside, books: &Books) -> Findings {
         found.lost(is_paid_for && status != order::Status::Paid, || {
             format!("order {number} is paid for and {status:?}")
         });
-        found.wrong(!is_paid_for && status != order::Status::Pending, || {
+        let may_be = [order::Status::Pending, order::Status::Closing, order::Status::Closed];
+        found.wrong(!is_paid_for && !may_be.contains(&status), || {
             format!("order {number} is not paid for and {status:?}")
         });
+        found.unfinished(status == order::Status::Closing, || format!("order {number} is being closed"));
+        for payment in books.payments.iter().filter(|payment| payment.order_id == order.id) {
+            let out_trade_no = &payment.out_trade_no;
+            let is_open = outside.open.contains(out_trade_no);
+            found.wrong(is_open && payment.status.is_at_rest(), || {
+                format!("{out_trade_no} is {:?} here and can be paid at WeChat Pay", payment.status)
+            });
+            found.wrong(is_open && status == order::Status::Closed, || {
+                format!("order {number} is closed and {out_trade_no} can be paid")
+            });
+        }
         let seqs: Vec<i64> = order.events.iter().map(|event| event.seq).collect();
         let gapless: Vec<i64> = (1..=order.event_seq).collect();
         found.wrong(seqs != gapless, || format!("order {number} has events {seqs:?} of {}", order.event_seq));
@@ -210,7 +224,10 @@ pub fn compare(outside: &Outside, books: &Books) -> Findings {
     for Job { kind, subject, is_leased, is_dead } in &books.jobs {
         found.unfinished(*is_dead, || format!("{kind} of {subject} is dead"));
         found.unfinished(*is_leased, || format!("{kind} of {subject} is leased"));
-        found.unfinished(kind != "confirm_payment", || format!("{kind} of {subject} is not done"));
+        let is_of_pending =
+            books.orders.iter().any(|order| order.id == *subject && order.status == order::Status::Pending);
+        let may_wait = kind == "confirm_payment" || (kind == "close_order" && is_of_pending);
+        found.unfinished(!may_wait, || format!("{kind} of {subject} is not done"));
     }
     for payment in &books.payments {
         let is_looked_after = books.jobs.iter().any(|job| job.subject == payment.id && !job.is_dead);
@@ -365,6 +382,20 @@ mod tests {
         );
         check("nobody will look", |_, books| books.jobs.clear(), "lost 0, doubled 0, wrong 0, unfinished 1");
         check(
+            "closed here and open there",
+            |outside, books| {
+                outside.open.push(books.payments[1].out_trade_no.clone());
+                books.payments[1].status = payment::Status::Closed;
+                books.orders[1].status = order::Status::Closed;
+            },
+            "lost 0, doubled 0, wrong 2, unfinished 0",
+        );
+        check(
+            "an order hangs in its end",
+            |_, books| books.orders[1].status = order::Status::Closing,
+            "lost 0, doubled 0, wrong 0, unfinished 1",
+        );
+        check(
             "a run has not ended",
             |_, books| books.jobs[0].is_leased = true,
             "lost 0, doubled 0, wrong 0, unfinished 1",
@@ -434,6 +465,7 @@ mod tests {
                 transaction_id: "T1".to_owned(),
                 total: 101,
             }],
+            open: vec![],
             answered: vec![answered(1), answered(2)],
             taken_in: vec!["W1".to_owned()],
         };

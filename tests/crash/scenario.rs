@@ -230,5 +230,9 @@ async fn outside(world: &World, answered: &[Answered]) -> anyhow::Result<(Outsid
             }
         }
     }
-    Ok((Outside { ledger, answered: answered.to_vec(), taken_in }, untold))
+    let known = world.control(Method::GET, "payments?limit=1000", None).await?;
+    let known = known["payments"].as_array().context("no list of payments")?;
+    let open = known.iter().filter(|payment| payment["trade_state"] == "NOTPAY");
+    let open = open.map(|payment| shop::text(&payment["out_trade_no"])).collect::<anyhow::Result<_>>()?;
+    Ok((Outside { ledger, open, answered: answered.to_vec(), taken_in }, untold))
 }

@@ -65,6 +65,8 @@ impl World {
         if purchase.pays {
             self.pay(&text(&payment["out_trade_no"])?).await?;
             self.wait_until_paid(&answered, &text(&payment["id"])?, weather).await?;
+        } else if weather == Weather::Clear {
+            self.close(&answered).await?;
         }
         Ok(answered)
     }
@@ -102,6 +104,21 @@ impl World {
         // 409: it was paid before, or a machine that is slow had no time to say so.
         ensure!(status.is_success() || status == StatusCode::CONFLICT, "paying: {status} {said}");
         Ok(())
+    }
+
+    /// Has an order closed, and waits until it is, or until it is paid after all.
+    async fn close(&self, order: &Answered) -> anyhow::Result<()> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            let (status, said) =
+                self.ask(Method::POST, &format!("/v1/orders/{}/close", order.id), Some(&json!({}))).await?;
+            match status.as_u16() {
+                200 => return Ok(()),
+                202 => sleep(AGAIN_AFTER).await,
+                _ => bail!("closing the order: {status} {said}"),
+            }
+        }
+        bail!("the order was not closed in {PATIENCE:?}")
     }
 
     async fn wait_until_paid(&self, order: &Answered, payment: &str, weather: Weather) -> anyhow::Result<()> {

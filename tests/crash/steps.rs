@@ -34,7 +34,7 @@ pub enum Weather {
 }
 
 /// In the order in which an order meets them.
-pub const STEPS: [Step; 24] = [
+pub const STEPS: [Step; 30] = [
     step("create_order.placed", &["create_order.placed=1*off->return"], Weather::Clear),
     step("create_order.committed", &["create_order.committed=1*off->return"], Weather::Clear),
     step("create_payment.opened", &["create_payment.opened=1*off->return"], Weather::Clear),
@@ -60,6 +60,13 @@ pub const STEPS: [Step; 24] = [
     step("apply_notification.loaded", &["apply_notification.loaded=1*off->return"], Weather::Clear),
     step("apply_notification.applied", &["apply_notification.applied=1*off->return"], Weather::Clear),
     step("apply_notification.settled", &["apply_notification.settled=return"], Weather::StrangeNumber),
+    // The last purchase is not paid, and the shop closes it.
+    step("close_order.asked", &["close_order.asked=return"], Weather::Clear),
+    step("close_order.closing", &["close_order.closing=return"], Weather::Clear),
+    step("close_payment.begun", &["close_payment.begun=return"], Weather::Clear),
+    step("close_payment.closed", &["close_payment.closed=return"], Weather::Clear),
+    step("close_payment.applied", &["close_payment.applied=return"], Weather::Clear),
+    step("close_order.closed", &["close_order.closed=return"], Weather::Clear),
     step("confirm_payment.loaded", &["confirm_payment.loaded=1*off->return"], Weather::Silence),
     step("confirm_payment.asked", &["confirm_payment.asked=1*off->return"], Weather::Silence),
     step("confirm_payment.applied", &["confirm_payment.applied=1*off->return"], Weather::Silence),

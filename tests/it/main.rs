@@ -4,6 +4,7 @@
 mod system;
 
 mod stories;
+mod endings;
 mod notifications;
 mod requests;
 mod payers;

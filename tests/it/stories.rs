@@ -295,14 +295,16 @@ async fn a_payment_that_never_came_to_exist_fails_after_two_looks() {
         let order = system.place_order("T-1").await;
         system.wechat(Fault::new(FaultKind::CutBefore).on(Target::Create));
         assert_eq!(system.open_payment(&order).await.status, 202);
-        // It is tried until the order can no longer be paid, and given in to at 120 minutes.
+        // It is tried until the order can no longer be paid, after 120 minutes.
         system.advance(119 * MINUTE).await;
+        assert_eq!(system.payment_of(&order).await.status, Status::Unknown);
         system.advance(MINUTE).await;
-        for _ in 0..5 {
+        for _ in 0..4 {
             system.advance(MINUTE).await;
             let payment = system.payment_of(&order).await;
-            assert_eq!(payment.status, Status::Unknown, "what was signed last may still arrive");
+            assert_eq!(payment.status, Status::Closing, "what was signed last may still arrive");
         }
+        system.advance(MINUTE).await;
         system.advance(MINUTE).await;
         assert_eq!(system.payment_of(&order).await.status, Status::Failed);
         assert_eq!(
@@ -311,7 +313,10 @@ async fn a_payment_that_never_came_to_exist_fails_after_two_looks() {
                 "api order_created: order pending",
                 "api payment_created: order pending, payment created",
                 "call outcome_lost: order pending, payment unknown",
-                "query never_existed: order pending, payment failed",
+                "rule order_closing: order closing",
+                "rule close_requested: order closing, payment closing",
+                "query never_existed: order closing, payment failed",
+                "rule order_closed: order closed",
             ]
         );
         system.end().await;

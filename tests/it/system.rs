@@ -27,6 +27,7 @@ pub const MERCHANT: &str = "teahouse";
 pub const OTHER_MERCHANT: &str = "bookshop";
 pub const UNBOUND_APP: &str = "wx00000000000000ff";
 pub const SERVICE_ACCOUNT: &str = "wx0000000000000001";
+pub const MINI_PROGRAM: &str = "wx0000000000000002";
 const LINK_KEY: &str = "a link key of thirty-two bytes...";
 
 /// Nothing here takes longer, unless it never comes.

@@ -3,3 +3,5 @@
 pub(crate) mod request_prepay;
 pub(crate) mod apply_notification;
 pub(crate) mod confirm_payment;
+pub(crate) mod close_payment;
+pub(crate) mod close_order;

@@ -7,6 +7,7 @@
 pub mod registry;
 mod handlers;
 pub mod facts;
+mod answers;
 pub mod ladder;
 pub mod transition;
 mod execution;

@@ -20,6 +20,8 @@ pub(crate) fn dispatch<'a>(
             Kind::RequestPrepay => handlers::request_prepay::run(context, run, &subject(run)?).await,
             Kind::ApplyNotification => handlers::apply_notification::run(context, run, &subject(run)?).await,
             Kind::ConfirmPayment => handlers::confirm_payment::run(context, run, &subject(run)?).await,
+            Kind::ClosePayment => handlers::close_payment::run(context, run, &subject(run)?).await,
+            Kind::CloseOrder => handlers::close_order::run(context, run, &subject(run)?).await,
         }
     }
     .boxed()

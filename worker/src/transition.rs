@@ -4,12 +4,17 @@
 //! that follows from a fact is written in the caller's transaction: both statuses, the money book,
 //! the event. Lock order: the order, then the payment, and the job last.
 
+mod aftermath;
+
 use entity::{
-    Fen, MoneyEntryId, Timestamp, Txn, money_entry, order,
+    MoneyEntryId, Timestamp, Txn, money_entry, order,
     order_event::{self, Entry, Kind, Source},
     payment::{self, Event},
 };
-use sea_orm::{ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    TryIntoModel,
+};
 use serde_json::json;
 
 use crate::facts::{Mismatch, Paid};
@@ -17,11 +22,13 @@ use crate::facts::{Mismatch, Paid};
 /// Something we learnt about a payment, with what came with it.
 #[derive(Clone, Debug)]
 pub enum Fact {
+    Started,
     PrepayIssued(Prepay),
     OutcomeLost,
     FoundUnpaid,
     CreateRefused { code: String, message: String },
     NeverExisted,
+    CloseRequested,
     CloseConfirmed,
     PaymentSucceeded(Paid),
 }
@@ -49,11 +56,13 @@ pub enum Moved {
 impl Fact {
     fn event(&self) -> Event {
         match self {
+            Self::Started => Event::Started,
             Self::PrepayIssued(_) => Event::PrepayIssued,
             Self::OutcomeLost => Event::OutcomeLost,
             Self::FoundUnpaid => Event::FoundUnpaid,
             Self::CreateRefused { .. } => Event::CreateRefused,
             Self::NeverExisted => Event::NeverExisted,
+            Self::CloseRequested => Event::CloseRequested,
             Self::CloseConfirmed => Event::CloseConfirmed,
             Self::PaymentSucceeded(_) => Event::PaymentSucceeded,
         }
@@ -80,8 +89,47 @@ pub async fn load(txn: &Txn, payment: &payment::Model) -> Result<Pair, DbErr> {
     Ok(Pair { order, payment })
 }
 
-/// Takes a fact in.
-pub async fn apply(txn: &Txn, pair: &Pair, fact: &Fact, learnt_from: Source) -> Result<Moved, DbErr> {
+/// Takes a fact in, and what follows from it for the rest of the order. The pair is what it was made.
+pub async fn apply(txn: &Txn, pair: &mut Pair, fact: &Fact, learnt_from: Source) -> Result<Moved, DbErr> {
+    let moved = move_payment(txn, pair, fact, learnt_from).await?;
+    if let Moved::To(status) = moved
+        && status.is_at_rest()
+    {
+        aftermath::follow(txn, pair).await?;
+    }
+    Ok(moved)
+}
+
+/// Moves an order that no fact about money moves: it is to be closed, or is. False if it stays.
+pub async fn move_order(
+    txn: &Txn,
+    order: &mut order::Model,
+    event: &order::Event,
+    learnt_from: Source,
+) -> Result<bool, DbErr> {
+    let kind = match event {
+        order::Event::CloseRequested | order::Event::Expired => Kind::OrderClosing,
+        order::Event::CloseConfirmed => Kind::OrderClosed,
+        // These come with a payment or a refund, never alone.
+        order::Event::PaymentSucceeded | order::Event::RefundSucceeded { .. } => return Ok(false),
+    };
+    let Ok(after) = order.status.after(event) else { return Ok(false) };
+    if after == order.status {
+        return Ok(false);
+    }
+    let now = txn.now().await?;
+    let entry = Entry { kind, at: now, learnt_from, payment: None, detail: None };
+    order_event::append(txn, order, entry, |row| {
+        row.status = Set(after);
+        if after == order::Status::Closed {
+            row.closed_at = Set(Some(now));
+        }
+    })
+    .await?;
+    Ok(true)
+}
+
+async fn move_payment(txn: &Txn, pair: &mut Pair, fact: &Fact, learnt_from: Source) -> Result<Moved, DbErr> {
     let Pair { order, payment } = pair;
     let before = payment.status;
     let after = match before.after(&fact.event()) {
@@ -115,8 +163,13 @@ pub async fn apply(txn: &Txn, pair: &Pair, fact: &Fact, learnt_from: Source) -> 
             row.surplus = Set(surplus);
         }
         Fact::FoundUnpaid => row.not_found_at = Set(None),
-        Fact::OutcomeLost | Fact::NeverExisted | Fact::CloseConfirmed => {}
+        Fact::Started
+        | Fact::OutcomeLost
+        | Fact::NeverExisted
+        | Fact::CloseRequested
+        | Fact::CloseConfirmed => {}
     }
+    let moved = row.clone().try_into_model()?;
     let written = payment::Entity::update_many()
         .set(row)
         .filter(payment::Column::Id.eq(payment.id.clone()))
@@ -126,11 +179,12 @@ pub async fn apply(txn: &Txn, pair: &Pair, fact: &Fact, learnt_from: Source) -> 
     if written.rows_affected != 1 {
         return Err(DbErr::RecordNotUpdated);
     }
+    *payment = moved;
 
     let now = txn.now().await?;
     if let Fact::PaymentSucceeded(paid) = fact {
         let kind = if surplus { money_entry::Kind::Surplus } else { money_entry::Kind::Payment };
-        book(txn, pair, kind, &paid.transaction_id, payment.amount, now).await?;
+        book(txn, order, payment, kind, &paid.transaction_id, now).await?;
     }
     let entry = Entry {
         kind: kind_of(fact, surplus),
@@ -139,13 +193,15 @@ pub async fn apply(txn: &Txn, pair: &Pair, fact: &Fact, learnt_from: Source) -> 
         payment: Some((&payment.id, after)),
         detail: detail(fact, order),
     };
+    // Never refused, whatever the order was; see the lifecycle's test of the same name.
+    let paid = match (fact, order.status.after(&order::Event::PaymentSucceeded)) {
+        (Fact::PaymentSucceeded(paid), Ok(status)) if !surplus => Some((status, paid.succeeded_at)),
+        _ => None,
+    };
     order_event::append(txn, order, entry, |row| {
-        if let (Fact::PaymentSucceeded(paid), false) = (fact, surplus) {
-            // Never refused, whatever the order was; see the lifecycle's test of the same name.
-            if let Ok(status) = order.status.after(&order::Event::PaymentSucceeded) {
-                row.status = Set(status);
-                row.paid_at = Set(Some(paid.succeeded_at));
-            }
+        if let Some((status, paid_at)) = paid {
+            row.status = Set(status);
+            row.paid_at = Set(Some(paid_at));
         }
     })
     .await?;
@@ -156,7 +212,7 @@ pub async fn apply(txn: &Txn, pair: &Pair, fact: &Fact, learnt_from: Source) -> 
 /// Nothing moves. The same contradiction is written once.
 pub async fn report_mismatch(
     txn: &Txn,
-    pair: &Pair,
+    pair: &mut Pair,
     mismatch: Mismatch,
     learnt_from: Source,
 ) -> Result<(), DbErr> {
@@ -178,7 +234,7 @@ pub async fn report_mismatch(
         payment: Some((&pair.payment.id, pair.payment.status)),
         detail: Some(detail),
     };
-    order_event::append(txn, &pair.order, entry, |_| {}).await?;
+    order_event::append(txn, &mut pair.order, entry, |_| {}).await?;
     Ok(())
 }
 
@@ -190,20 +246,20 @@ fn refreshes(fact: &Fact, status: payment::Status) -> bool {
 
 async fn book(
     txn: &Txn,
-    pair: &Pair,
+    order: &order::Model,
+    payment: &payment::Model,
     kind: money_entry::Kind,
     reference: &str,
-    amount: Fen,
     now: Timestamp,
 ) -> Result<(), DbErr> {
     let entry = money_entry::ActiveModel {
         id: Set(MoneyEntryId::generate()),
         kind: Set(kind),
         reference: Set(reference.to_owned()),
-        merchant: Set(pair.order.merchant.clone()),
-        order_id: Set(pair.order.id.clone()),
-        payment_id: Set(pair.payment.id.clone()),
-        amount: Set(amount),
+        merchant: Set(order.merchant.clone()),
+        order_id: Set(order.id.clone()),
+        payment_id: Set(payment.id.clone()),
+        amount: Set(payment.amount),
         booked_at: Set(now),
     };
     money_entry::Entity::insert(entry).exec_without_returning(txn).await?;
@@ -212,11 +268,13 @@ async fn book(
 
 fn kind_of(fact: &Fact, surplus: bool) -> Kind {
     match fact {
+        Fact::Started => Kind::PaymentStarted,
         Fact::PrepayIssued(_) => Kind::PrepayIssued,
         Fact::OutcomeLost => Kind::OutcomeLost,
         Fact::FoundUnpaid => Kind::FoundUnpaid,
         Fact::CreateRefused { .. } => Kind::CreateRefused,
         Fact::NeverExisted => Kind::NeverExisted,
+        Fact::CloseRequested => Kind::CloseRequested,
         Fact::CloseConfirmed => Kind::CloseConfirmed,
         Fact::PaymentSucceeded(_) if surplus => Kind::SurplusReceived,
         Fact::PaymentSucceeded(_) => Kind::PaymentSucceeded,

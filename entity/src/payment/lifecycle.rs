@@ -31,9 +31,9 @@ pub enum Status {
     Created,
     /// open at WeChat Pay, and the payer can be called up.
     AwaitingPayment,
-    /// somewhere we cannot see: a create or close of ours was not answered.
+    /// somewhere we cannot see: a create of ours was not answered.
     Unknown,
-    /// being closed at WeChat Pay.
+    /// being closed at WeChat Pay, and to be closed whatever a call of ours comes to.
     Closing,
     /// closed at WeChat Pay.
     Closed,
@@ -50,7 +50,7 @@ pub enum Event {
     Started,
     /// WeChat Pay answered the create call.
     PrepayIssued,
-    /// a create or close of ours may have reached WeChat Pay, and no answer came back.
+    /// a create of ours may have reached WeChat Pay, and no answer came back.
     OutcomeLost,
     /// WeChat Pay says it exists and is not paid.
     FoundUnpaid,
@@ -75,6 +75,10 @@ pub struct IllegalTransition {
 }
 
 impl Status {
+    /// Those that something is still to be found out or done about.
+    pub const NOT_AT_REST: [Self; 5] =
+        [Self::Queued, Self::Created, Self::AwaitingPayment, Self::Unknown, Self::Closing];
+
     /// What the payment is after the event.
     pub fn after(self, event: &Event) -> Result<Self, IllegalTransition> {
         use Event::{
@@ -95,7 +99,7 @@ impl Status {
             // A create that was on its way when the close was asked for.
             (Closing, CreateRefused | NeverExisted) => Failed,
             // Outcomes that did not come back, and what asking says.
-            (Created | Closing, OutcomeLost) => Unknown,
+            (Created, OutcomeLost) => Unknown,
             (Unknown, FoundUnpaid) => Created,
             // Money, whatever we believed.
             (
@@ -106,7 +110,7 @@ impl Status {
             (Created, Started | FoundUnpaid) => Created,
             (AwaitingPayment, PrepayIssued | OutcomeLost | FoundUnpaid) => AwaitingPayment,
             (Unknown, OutcomeLost) => Unknown,
-            (Closing, PrepayIssued | FoundUnpaid | CloseRequested) => Closing,
+            (Closing, PrepayIssued | OutcomeLost | FoundUnpaid | CloseRequested) => Closing,
             (Closed, PrepayIssued | OutcomeLost | FoundUnpaid | CloseRequested | CloseConfirmed) => Closed,
             (Failed, OutcomeLost | CreateRefused | NeverExisted | CloseRequested | CloseConfirmed) => Failed,
             (Succeeded, PrepayIssued | OutcomeLost | FoundUnpaid | CloseConfirmed) => Succeeded,

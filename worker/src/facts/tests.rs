@@ -15,6 +15,7 @@ fn payment() -> payment::Model {
         openid: None,
         amount: Fen(100),
         request_body: String::new(),
+        is_queued: false,
         at: Timestamp(0),
     })
 }

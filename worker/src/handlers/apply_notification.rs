@@ -98,11 +98,11 @@ async fn act(
                 settle(txn, notification, Verdict::Ignored, Some("unknown_number"), None).await?;
                 return run.done(txn).await;
             };
-            let pair = transition::load(txn, &payment).await?;
+            let mut pair = transition::load(txn, &payment).await?;
             let (verdict, reason) = match facts::read(said, &pair.payment) {
                 Ok(Word::Paid(paid)) => {
                     let fact = Fact::PaymentSucceeded(paid);
-                    match transition::apply(txn, &pair, &fact, Source::Notification).await? {
+                    match transition::apply(txn, &mut pair, &fact, Source::Notification).await? {
                         Moved::To(_) => (Verdict::Applied, None),
                         Moved::Unchanged | Moved::Refused(_) => (Verdict::Applied, Some("known_already".to_owned())),
                     }
@@ -110,7 +110,7 @@ async fn act(
                 Ok(Word::Unpaid | Word::Closed) => (Verdict::Ignored, Some("not_paid".to_owned())),
                 Err(mismatch) => {
                     tracing::error!(payment.id = %payment.id, %mismatch, "a notification contradicts what we know");
-                    transition::report_mismatch(txn, &pair, mismatch, Source::Notification).await?;
+                    transition::report_mismatch(txn, &mut pair, mismatch, Source::Notification).await?;
                     (Verdict::Ignored, Some(mismatch.to_string()))
                 }
             };

@@ -3,30 +3,18 @@
 use std::time::Duration;
 
 use entity::{
-    Timestamp, Txn, order,
-    order_event::Source,
+    Txn,
     payment::{self, Status},
 };
-use jobs::{ConfirmPayment, Failure, Finished, RequestPrepay, Run, backoff, crash_point};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
+use jobs::{ConfirmPayment, Failure, Finished, Run, backoff, crash_point};
 use wechatpay::{Error, Transaction};
 
 use crate::{
     Context,
-    facts::{self, Mismatch, Word},
-    ladder,
-    transition::{self, Fact, Moved, Pair},
+    answers::{self, NotFound},
+    facts, ladder,
+    transition::{self, Moved},
 };
-
-/// A create that was signed longer ago than this can have no effect any more: WeChat Pay refuses
-/// signatures older than five minutes, and one minute is for clocks that differ.
-const CREATE_IS_OVER: Duration = Duration::from_secs(6 * 60);
-
-/// Two answers "no such payment" count as one unless this lies between them.
-const NOT_FOUND_TWICE: Duration = Duration::from_secs(60);
-
-/// How long after it was found unpaid the payment's bytes go out again.
-const FETCH_AGAIN: Duration = Duration::from_secs(30);
 
 /// Longer than both tries of a query take.
 const CALL_LIMIT: Duration = Duration::from_secs(12);
@@ -70,8 +58,7 @@ async fn not_told(
         .db
         .write(async |txn| {
             let mut pair = transition::load(txn, payment).await?;
-            let not_found_at = pair.payment.not_found_at;
-            asked(txn, &mut pair, not_found_at).await?;
+            answers::not_told(txn, &mut pair).await?;
             crash_point!("confirm_payment.not_told");
             let now = txn.now().await?;
             let next =
@@ -92,28 +79,7 @@ async fn told(
         .db
         .write(async |txn| {
             let mut pair = transition::load(txn, payment).await?;
-            asked(txn, &mut pair, None).await?;
-            let moved = match word {
-                Ok(Word::Paid(paid)) => apply(txn, &pair, Fact::PaymentSucceeded(paid)).await?,
-                Ok(Word::Closed) => apply(txn, &pair, Fact::CloseConfirmed).await?,
-                Ok(Word::Unpaid) => {
-                    let moved = apply(txn, &pair, Fact::FoundUnpaid).await?;
-                    // It exists and nothing to pay with came back: the same bytes fetch it. Not at
-                    // once: if WeChat Pay refuses them again, we are back here.
-                    let job = RequestPrepay::for_payment(payment);
-                    if moved == Moved::To(Status::Created)
-                        && pair.order.status == order::Status::Pending
-                        && !jobs::is_asked_for(txn, &job).await?
-                    {
-                        jobs::enqueue_at(txn, &job, txn.now().await? + FETCH_AGAIN).await?;
-                    }
-                    moved
-                }
-                Err(mismatch) => {
-                    mismatched(txn, &pair, mismatch).await?;
-                    Moved::Unchanged
-                }
-            };
+            let moved = answers::told(txn, &mut pair, &word).await?;
             crash_point!("confirm_payment.applied");
             match moved {
                 Moved::To(status) if status.is_at_rest() => run.done(txn).await,
@@ -123,69 +89,25 @@ async fn told(
         .await
 }
 
-/// WeChat Pay knows no such payment. That settles it only when no create of ours can still arrive,
-/// and when it says so twice.
 async fn not_found(context: &Context, run: &Run, payment: &payment::Model) -> Result<Finished, Failure> {
     context
         .db
         .write(async |txn| {
             let mut pair = transition::load(txn, payment).await?;
-            let now = txn.now().await?;
-            let first = pair.payment.not_found_at.unwrap_or(now);
-            asked(txn, &mut pair, Some(first)).await?;
+            let found = answers::not_found(txn, &mut pair).await?;
             crash_point!("confirm_payment.not_found");
-            let still_asked_for = jobs::is_asked_for(txn, &RequestPrepay::for_payment(payment)).await?;
-            let last_create = last_create(txn, &pair.payment).await?;
-            let over = last_create.is_none_or(|at| now.since(at) >= CREATE_IS_OVER);
-            if over && !still_asked_for && now.since(first) >= NOT_FOUND_TWICE {
-                let moved = apply(txn, &pair, Fact::NeverExisted).await?;
-                if matches!(moved, Moved::To(_)) {
-                    return run.done(txn).await;
-                }
+            let next = ladder::next_look(payment.created_at, txn.now().await?);
+            match found {
+                NotFound::Settled => run.done(txn).await,
+                // No rung may lie between now and the moment at which it could be settled.
+                NotFound::SettlesAt(at) => run.again_at(txn, at.min(next)).await,
+                NotFound::Open => run.again_at(txn, next).await,
             }
-            // No rung may lie between now and the moment at which it could be settled.
-            let settles_at = last_create.map_or(first, |at| at + CREATE_IS_OVER).max(first + NOT_FOUND_TWICE);
-            let settles_at = (settles_at > now).then_some(settles_at);
-            let next = ladder::next_look(payment.created_at, now);
-            run.again_at(txn, settles_at.map_or(next, |at| at.min(next))).await
         })
         .await
-}
-
-/// When a create may last have been signed: as the payment says, or, if the job that sends it died,
-/// when it was found dead. Runs that took their process with them wrote nothing down.
-async fn last_create(txn: &Txn, payment: &payment::Model) -> Result<Option<Timestamp>, DbErr> {
-    let died = jobs::died_at(txn, &RequestPrepay::for_payment(payment)).await?;
-    Ok(payment.create_signed_at.max(died))
-}
-
-async fn apply(txn: &Txn, pair: &Pair, fact: Fact) -> Result<Moved, DbErr> {
-    let moved = transition::apply(txn, pair, &fact, Source::Query).await?;
-    if let Moved::Refused(refused) = &moved {
-        tracing::warn!(payment.id = %pair.payment.id, %refused, "WeChat Pay's answer does not fit");
-    }
-    Ok(moved)
-}
-
-async fn mismatched(txn: &Txn, pair: &Pair, mismatch: Mismatch) -> Result<(), DbErr> {
-    tracing::error!(payment.id = %pair.payment.id, %mismatch, "WeChat Pay's answer contradicts what we know");
-    transition::report_mismatch(txn, pair, mismatch, Source::Query).await
 }
 
 async fn look_later(txn: &Txn, run: &Run, payment: &payment::Model) -> Result<Finished, Failure> {
     let next = ladder::next_look(payment.created_at, txn.now().await?);
     run.again_at(txn, next).await
-}
-
-/// Writes down that WeChat Pay was asked, for the throttle and for those who wait for the answer.
-async fn asked(txn: &Txn, pair: &mut Pair, not_found_at: Option<Timestamp>) -> Result<(), DbErr> {
-    let row = payment::ActiveModel {
-        id: Set(pair.payment.id.clone()),
-        asked_at: Set(Some(txn.now().await?)),
-        not_found_at: Set(not_found_at),
-        ..Default::default()
-    };
-    pair.payment = row.update(txn).await?;
-    txn.after_commit(entity::Hint::Order(pair.order.id.clone())).await;
-    Ok(())
 }

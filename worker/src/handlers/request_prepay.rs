@@ -85,8 +85,8 @@ async fn issued(
     context
         .db
         .write(async |txn| {
-            let pair = transition::load(txn, payment).await?;
-            transition::apply(txn, &pair, &Fact::PrepayIssued(prepay), Source::Call).await?;
+            let mut pair = transition::load(txn, payment).await?;
+            transition::apply(txn, &mut pair, &Fact::PrepayIssued(prepay), Source::Call).await?;
             crash_point!("request_prepay.applied");
             run.done(txn).await
         })
@@ -103,8 +103,8 @@ async fn refused(
     context
         .db
         .write(async |txn| {
-            let pair = transition::load(txn, payment).await?;
-            transition::apply(txn, &pair, &fact, Source::Call).await?;
+            let mut pair = transition::load(txn, payment).await?;
+            transition::apply(txn, &mut pair, &fact, Source::Call).await?;
             crash_point!("request_prepay.refused");
             run.done(txn).await
         })
@@ -123,8 +123,8 @@ async fn lost(
     context
         .db
         .write(async |txn| {
-            let pair = transition::load(txn, payment).await?;
-            transition::apply(txn, &pair, &Fact::OutcomeLost, Source::Call).await?;
+            let mut pair = transition::load(txn, payment).await?;
+            transition::apply(txn, &mut pair, &Fact::OutcomeLost, Source::Call).await?;
             signed_now(txn, &pair.payment).await?;
             crash_point!("request_prepay.lost");
             let again = txn.now().await? + wait;
@@ -138,8 +138,8 @@ async fn ask_what_it_is(context: &Context, run: &Run, payment: &payment::Model) 
     context
         .db
         .write(async |txn| {
-            let pair = transition::load(txn, payment).await?;
-            transition::apply(txn, &pair, &Fact::OutcomeLost, Source::Call).await?;
+            let mut pair = transition::load(txn, payment).await?;
+            transition::apply(txn, &mut pair, &Fact::OutcomeLost, Source::Call).await?;
             signed_now(txn, &pair.payment).await?;
             let soon = ConfirmPayment::earliest(&pair.payment, txn.now().await?);
             jobs::enqueue_urgently(txn, &ConfirmPayment::for_payment(payment), soon).await?;
@@ -159,12 +159,12 @@ async fn give_in(
     context
         .db
         .write(async |txn| {
-            let pair = transition::load(txn, payment).await?;
+            let mut pair = transition::load(txn, payment).await?;
             if may_exist {
-                transition::apply(txn, &pair, &Fact::OutcomeLost, Source::Rule).await?;
+                transition::apply(txn, &mut pair, &Fact::OutcomeLost, Source::Rule).await?;
                 signed_now(txn, &pair.payment).await?;
             } else {
-                transition::apply(txn, &pair, &Fact::NeverExisted, Source::Rule).await?;
+                transition::apply(txn, &mut pair, &Fact::NeverExisted, Source::Rule).await?;
             }
             run.done(txn).await
         })

@@ -1,7 +1,7 @@
 //! What follows from a fact, when the order or the payment was not where one would expect it.
 
 use entity::{
-    CNY, Clock, Db, ManualClock, OrderId, PaymentId, Timestamp,
+    CNY, Clock, Db, Fen, ManualClock, OrderId, PaymentId, Timestamp,
     money_entry::Kind as Money,
     payment::{Method, Status},
 };
@@ -26,6 +26,7 @@ async fn given(db: &Db, order: order::Status, payment: Status) -> Pair {
         expires_in: 7200,
         expires_at: now,
         created_at: now,
+        close_asked_at: None,
         paid_at: order.is_paid().then_some(now),
         closed_at: (order == order::Status::Closed).then_some(now),
         refunded: Fen(0),
@@ -48,6 +49,7 @@ async fn given(db: &Db, order: order::Status, payment: Status) -> Pair {
             openid: None,
             amount: Fen(100),
             request_body: "{}".to_owned(),
+            is_queued: false,
             at: now,
             id,
         })
@@ -73,8 +75,8 @@ fn paid(transaction_id: &str) -> Fact {
 
 async fn take(db: &Db, pair: &Pair, fact: &Fact) -> Result<Moved, DbErr> {
     db.write(async |txn| {
-        let pair = load(txn, &pair.payment).await?;
-        apply(txn, &pair, fact, Source::Query).await
+        let mut pair = load(txn, &pair.payment).await?;
+        apply(txn, &mut pair, fact, Source::Query).await
     })
     .await
 }
@@ -157,11 +159,12 @@ async fn a_fact_twice_is_a_fact_once() {
 #[tokio::test]
 async fn of_two_who_loaded_the_same_only_one_writes() {
     for (db, _database) in each().await {
-        let pair = given(&db, order::Status::Pending, Status::AwaitingPayment).await;
+        let mut pair = given(&db, order::Status::Pending, Status::AwaitingPayment).await;
         let reference = pair.order.id.to_string();
         take(&db, &pair, &paid(&reference)).await.unwrap();
         // `pair` is stale by now; without loading it again the gate must notice.
-        let stale = db.write(async |txn| apply(txn, &pair, &Fact::CloseConfirmed, Source::Query).await).await;
+        let stale =
+            db.write(async |txn| apply(txn, &mut pair, &Fact::CloseConfirmed, Source::Query).await).await;
         assert!(matches!(stale, Err(DbErr::RecordNotUpdated)), "{stale:?}");
         assert_eq!(now(&db, &pair).await.payment.status, Status::Succeeded);
         assert_eq!(order_event::Entity::find().count(db.reader()).await.unwrap(), 1);

@@ -1,0 +1,286 @@
+//! How an order ends without being paid, and how one payment gives way to the next.
+
+use std::time::Duration;
+
+use entity::{order, payment};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use serde_json::json;
+use simulator::{Fault, FaultKind, Target};
+
+use crate::system::{MINI_PROGRAM, Placed, TestSystem};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+async fn payments_of(system: &TestSystem, order: &Placed) -> Vec<payment::Model> {
+    payment::Entity::find()
+        .filter(payment::Column::OrderId.eq(order.id.clone()))
+        .order_by_asc(payment::Column::Id)
+        .all(system.db().reader())
+        .await
+        .unwrap()
+}
+
+async fn close(system: &TestSystem, order: &Placed) -> (u16, String) {
+    let answered = system.shop_posts(&format!("/v1/orders/{}/close", order.id), &json!({})).await;
+    let status = answered.body["order"]["status"].as_str().unwrap_or(answered.code()).to_owned();
+    (answered.status, status)
+}
+
+async fn at_wechat(system: &TestSystem, payment: &payment::Model) -> &'static str {
+    system.simulator.payment(&payment.out_trade_no).await.unwrap().trade_state
+}
+
+fn mini_program() -> serde_json::Value {
+    json!({ "method": "mini_program", "app_id": MINI_PROGRAM, "openid": "oSimulatedPayer0000000000001" })
+}
+
+/// Nobody pays. At the end the payment is closed at WeChat Pay first, and then here.
+#[tokio::test]
+async fn an_order_that_nobody_pays_is_closed_when_its_time_is_over() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let payment = system.ready_payment(&order).await;
+        system.advance(2 * HOUR - SECOND).await;
+        assert_eq!(system.order(&order).await.status, order::Status::Pending);
+        system.advance(SECOND).await;
+        assert_eq!(
+            system.timeline(&order).await,
+            [
+                "api order_created: order pending",
+                "api payment_created: order pending, payment created",
+                "call prepay_issued: order pending, payment awaiting_payment",
+                "rule order_closing: order closing",
+                "rule close_requested: order closing, payment closing",
+                "query close_confirmed: order closing, payment closed",
+                "rule order_closed: order closed",
+            ]
+        );
+        assert_eq!(at_wechat(&system, &payment).await, "CLOSED");
+        let shown = system.shop_gets(&format!("/v1/orders/{}", order.id)).await.body;
+        assert_eq!(shown["order"]["status"], "closed");
+        assert_eq!(system.open_payment(&order).await.code(), "order_closed");
+        system.end().await;
+    }
+}
+
+/// Nothing was ever opened at WeChat Pay, so nobody is asked.
+#[tokio::test]
+async fn an_order_that_nobody_tried_to_pay_is_closed_alone() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        system.wechat(Fault::new(FaultKind::Down));
+        system.advance(2 * HOUR).await;
+        assert_eq!(
+            system.timeline(&order).await,
+            [
+                "api order_created: order pending",
+                "rule order_closing: order closing",
+                "rule order_closed: order closed",
+            ]
+        );
+        system.end().await;
+    }
+}
+
+#[tokio::test]
+async fn the_shop_closes_an_order_and_asking_again_is_fine() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let payment = system.ready_payment(&order).await;
+        assert_eq!(close(&system, &order).await, (202, "pending".to_owned()));
+        assert_eq!(system.open_payment(&order).await.code(), "order_closed", "none is opened from now on");
+        system.jobs_are_idle().await;
+        assert_eq!(
+            system.timeline(&order).await[3..],
+            [
+                "api close_asked: order pending",
+                "api order_closing: order closing",
+                "api close_requested: order closing, payment closing",
+                "query close_confirmed: order closing, payment closed",
+                "api order_closed: order closed",
+            ]
+        );
+        assert_eq!(at_wechat(&system, &payment).await, "CLOSED");
+        assert_eq!(close(&system, &order).await, (200, "closed".to_owned()));
+        system.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_paid_or_foreign_is_not_closed() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let payment = system.ready_payment(&order).await;
+        system.payer_pays(&payment).await;
+        system.order_is_paid(&order).await;
+        assert_eq!(close(&system, &order).await, (409, "order_paid".to_owned()));
+        for id in ["ord_01ARZ3NDEKTSV4RRFFQ69G5FAV", "nonsense"] {
+            let answered = system.shop_posts(&format!("/v1/orders/{id}/close"), &json!({})).await;
+            assert_eq!((answered.status, answered.code()), (404, "order_not_found"));
+        }
+        let path = format!("/v1/orders/{}/close", order.id);
+        let payer = system.post(&path, &order.client_secret, &json!({})).await;
+        assert_eq!((payer.status, payer.code()), (403, "shop_key_required"));
+        assert_eq!(system.order(&order).await.status, order::Status::Paid);
+        system.end().await;
+    }
+}
+
+/// The payer is faster than the close: WeChat Pay says ORDER_PAID, and the money counts.
+#[tokio::test]
+async fn paid_while_it_was_being_closed() {
+    for system in TestSystem::each().await {
+        system.wechat(Fault::new(FaultKind::Silent).on(Target::Notify));
+        let order = system.place_order("T-1").await;
+        let payment = system.ready_payment(&order).await;
+        // The close waits long enough at WeChat Pay for the payer to finish.
+        system.wechat(Fault::new(FaultKind::SlowBefore).on(Target::Close).times(1).delay_ms(1500));
+        assert_eq!(close(&system, &order).await.0, 202);
+        let mut hints = system.db().bus().follow(&order.id);
+        while system.order(&order).await.status != order::Status::Closing {
+            hints.changed().await.unwrap();
+        }
+        system.payer_pays(&payment).await;
+        system.jobs_are_idle().await;
+        let timeline = system.timeline(&order).await;
+        assert_eq!(timeline.last().unwrap(), "query payment_succeeded: order paid, payment succeeded");
+        system.end().await;
+    }
+}
+
+/// The close took effect and its answer was lost: asking settles it.
+#[tokio::test]
+async fn a_close_whose_answer_is_lost_is_settled_by_asking() {
+    for kind in [FaultKind::CutAfter, FaultKind::WrongSignature, FaultKind::Status500, FaultKind::Html] {
+        for system in TestSystem::each().await {
+            let order = system.place_order("T-1").await;
+            let payment = system.ready_payment(&order).await;
+            system.wechat(Fault::new(kind).on(Target::Close).times(2));
+            assert_eq!(close(&system, &order).await.0, 202);
+            system.jobs_are_idle().await;
+            for _ in 0..10 {
+                system.advance(Duration::from_secs(30)).await;
+            }
+            assert_eq!(system.order(&order).await.status, order::Status::Closed, "{kind:?}");
+            assert_eq!(at_wechat(&system, &payment).await, "CLOSED");
+            system.end().await;
+        }
+    }
+}
+
+/// The payer changes from the QR code to the mini-program: only one of them can be paid at a time.
+#[tokio::test]
+async fn another_method_waits_until_the_first_is_closed() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let first = system.ready_payment(&order).await;
+        let path = format!("/v1/orders/{}/payments", order.id);
+        let answered = system.shop_posts(&path, &mini_program()).await;
+        assert_eq!((answered.status, &answered.body["payment"]["status"]), (200, &json!("awaiting_payment")));
+        system.jobs_are_idle().await;
+        assert_eq!(at_wechat(&system, &first).await, "CLOSED");
+        assert_eq!(
+            system.timeline(&order).await[3..],
+            [
+                "api payment_created: order pending, payment queued",
+                "rule close_requested: order pending, payment closing",
+                "query close_confirmed: order pending, payment closed",
+                "rule payment_started: order pending, payment created",
+                "call prepay_issued: order pending, payment awaiting_payment",
+            ]
+        );
+        let second = payments_of(&system, &order).await.pop().unwrap();
+        system.payer_pays(&second).await;
+        system.order_is_paid(&order).await;
+        system.end().await;
+    }
+}
+
+/// The payer pays the QR code at the moment of the change: the second is never opened.
+#[tokio::test]
+async fn the_first_is_paid_before_it_can_be_closed() {
+    for system in TestSystem::each().await {
+        system.wechat(Fault::new(FaultKind::Silent).on(Target::Notify));
+        let order = system.place_order("T-1").await;
+        let first = system.ready_payment(&order).await;
+        system.payer_pays(&first).await;
+        let path = format!("/v1/orders/{}/payments", order.id);
+        let answered = system.shop_posts(&path, &mini_program()).await;
+        assert_eq!(answered.body["payment"]["status"], "closed", "{answered:?}");
+        assert_eq!(
+            system.timeline(&order).await[3..],
+            [
+                "api payment_created: order pending, payment queued",
+                "rule close_requested: order pending, payment closing",
+                "query payment_succeeded: order paid, payment succeeded",
+                "rule close_requested: order paid, payment closed",
+            ]
+        );
+        let second = payments_of(&system, &order).await.pop().unwrap();
+        assert!(system.simulator.payment(&second.out_trade_no).await.is_err(), "WeChat Pay never saw it");
+        system.end().await;
+    }
+}
+
+/// Two tabs, two devices, two people: whatever they do, one payment at most can be paid.
+#[tokio::test]
+async fn many_at_once_end_with_one_payable_payment() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let path = format!("/v1/orders/{}/payments", order.id);
+        let asked: Vec<_> = (0..12)
+            .map(|i| match i % 3 {
+                0 => json!({ "method": "native" }),
+                1 => mini_program(),
+                _ => json!({ "method": "mini_program", "app_id": MINI_PROGRAM, "openid": format!("oOther{i}") }),
+            })
+            .collect();
+        let answers =
+            futures::future::join_all(asked.iter().map(|asked| system.shop_posts(&path, asked))).await;
+        for answered in &answers {
+            assert!(
+                matches!(answered.status, 200 | 202) || answered.code() == "payment_in_progress",
+                "{answered:?}"
+            );
+        }
+        system.jobs_are_idle().await;
+        let payments = payments_of(&system, &order).await;
+        let payable: Vec<_> = payments.iter().filter(|payment| payment.status.is_payable()).collect();
+        assert_eq!(payable.len(), 1, "{payments:#?}");
+        assert!(payments.iter().all(|payment| payment.status != payment::Status::Queued));
+        let mut open = 0;
+        for payment in &payments {
+            if let Ok(known) = system.simulator.payment(&payment.out_trade_no).await {
+                open += usize::from(known.trade_state == "NOTPAY");
+            }
+        }
+        assert_eq!(open, 1, "WeChat Pay takes money for one of them");
+        system.payer_pays(payable[0]).await;
+        system.order_is_paid(&order).await;
+        system.end().await;
+    }
+}
+
+/// WeChat Pay is down: the change waits, and goes on by itself.
+#[tokio::test]
+async fn a_change_of_method_outlives_an_outage() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let first = system.ready_payment(&order).await;
+        system.wechat(Fault::new(FaultKind::Down));
+        let path = format!("/v1/orders/{}/payments", order.id);
+        let answered = system.shop_posts(&path, &mini_program()).await;
+        assert_eq!((answered.status, &answered.body["payment"]["status"]), (202, &json!("queued")));
+        let third = json!({ "method": "mini_program", "app_id": MINI_PROGRAM, "openid": "oThird" });
+        assert_eq!(system.shop_posts(&path, &third).await.code(), "payment_in_progress");
+        system.wechat_is_well();
+        for _ in 0..10 {
+            system.advance(Duration::from_secs(30)).await;
+        }
+        assert_eq!(at_wechat(&system, &first).await, "CLOSED");
+        let second = payments_of(&system, &order).await.pop().unwrap();
+        assert_eq!(second.status, payment::Status::AwaitingPayment);
+        system.end().await;
+    }
+}

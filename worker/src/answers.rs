@@ -1,0 +1,118 @@
+//! What WeChat Pay's answer to a question does to a payment, whoever asked.
+
+use std::time::Duration;
+
+use entity::{
+    Timestamp, Txn, order,
+    order_event::Source,
+    payment::{self, Status},
+};
+use jobs::RequestPrepay;
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
+
+use crate::{
+    facts::{Mismatch, Word},
+    transition::{self, Fact, Moved, Pair},
+};
+
+/// A create that was signed longer ago than this can have no effect any more: WeChat Pay refuses
+/// signatures older than five minutes, and one minute is for clocks that differ.
+const CREATE_IS_OVER: Duration = Duration::from_secs(6 * 60);
+
+/// Two answers "no such payment" count as one unless this lies between them.
+const NOT_FOUND_TWICE: Duration = Duration::from_secs(60);
+
+/// How long after it was found unpaid the payment's bytes go out again.
+const FETCH_AGAIN: Duration = Duration::from_secs(30);
+
+/// WeChat Pay told how the payment stands.
+pub(crate) async fn told(txn: &Txn, pair: &mut Pair, word: &Result<Word, Mismatch>) -> Result<Moved, DbErr> {
+    asked(txn, pair, None).await?;
+    match word {
+        Ok(Word::Paid(paid)) => apply(txn, pair, &Fact::PaymentSucceeded(paid.clone())).await,
+        Ok(Word::Closed) => apply(txn, pair, &Fact::CloseConfirmed).await,
+        Ok(Word::Unpaid) => {
+            let moved = apply(txn, pair, &Fact::FoundUnpaid).await?;
+            // It exists and nothing to pay with came back: the same bytes fetch it. Not at once: if
+            // WeChat Pay refuses them again, we are back here.
+            let job = RequestPrepay::for_payment(&pair.payment);
+            if moved == Moved::To(Status::Created)
+                && pair.order.status == order::Status::Pending
+                && !jobs::is_asked_for(txn, &job).await?
+            {
+                jobs::enqueue_at(txn, &job, txn.now().await? + FETCH_AGAIN).await?;
+            }
+            Ok(moved)
+        }
+        Err(mismatch) => {
+            tracing::error!(payment.id = %pair.payment.id, %mismatch, "WeChat Pay's answer contradicts what we know");
+            transition::report_mismatch(txn, pair, *mismatch, Source::Query).await?;
+            Ok(Moved::Unchanged)
+        }
+    }
+}
+
+/// WeChat Pay did not tell anything that counts.
+pub(crate) async fn not_told(txn: &Txn, pair: &mut Pair) -> Result<(), DbErr> {
+    let not_found_at = pair.payment.not_found_at;
+    asked(txn, pair, not_found_at).await
+}
+
+/// What "no such payment" comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotFound {
+    /// It is certain, and written.
+    Settled,
+    /// Not before then.
+    SettlesAt(Timestamp),
+    /// There is no saying when.
+    Open,
+}
+
+/// WeChat Pay knows no such payment. That settles it only when no create of ours can still arrive,
+/// and when it says so twice.
+pub(crate) async fn not_found(txn: &Txn, pair: &mut Pair) -> Result<NotFound, DbErr> {
+    let now = txn.now().await?;
+    let first = pair.payment.not_found_at.unwrap_or(now);
+    asked(txn, pair, Some(first)).await?;
+    let still_asked_for = jobs::is_asked_for(txn, &RequestPrepay::for_payment(&pair.payment)).await?;
+    let last_create = last_create(txn, &pair.payment).await?;
+    let over = last_create.is_none_or(|at| now.since(at) >= CREATE_IS_OVER);
+    if over
+        && !still_asked_for
+        && now.since(first) >= NOT_FOUND_TWICE
+        && matches!(apply(txn, pair, &Fact::NeverExisted).await?, Moved::To(_))
+    {
+        return Ok(NotFound::Settled);
+    }
+    let settles_at = last_create.map_or(first, |at| at + CREATE_IS_OVER).max(first + NOT_FOUND_TWICE);
+    Ok(if settles_at > now { NotFound::SettlesAt(settles_at) } else { NotFound::Open })
+}
+
+/// When a create may last have been signed: as the payment says, or, if the job that sends it died,
+/// when it was found dead. Runs that took their process with them wrote nothing down.
+async fn last_create(txn: &Txn, payment: &payment::Model) -> Result<Option<Timestamp>, DbErr> {
+    let died = jobs::died_at(txn, &RequestPrepay::for_payment(payment)).await?;
+    Ok(payment.create_signed_at.max(died))
+}
+
+async fn apply(txn: &Txn, pair: &mut Pair, fact: &Fact) -> Result<Moved, DbErr> {
+    let moved = transition::apply(txn, pair, fact, Source::Query).await?;
+    if let Moved::Refused(refused) = &moved {
+        tracing::warn!(payment.id = %pair.payment.id, %refused, "WeChat Pay's answer does not fit");
+    }
+    Ok(moved)
+}
+
+/// Writes down that WeChat Pay was asked, for the throttle and for those who wait for the answer.
+async fn asked(txn: &Txn, pair: &mut Pair, not_found_at: Option<Timestamp>) -> Result<(), DbErr> {
+    let row = payment::ActiveModel {
+        id: Set(pair.payment.id.clone()),
+        asked_at: Set(Some(txn.now().await?)),
+        not_found_at: Set(not_found_at),
+        ..Default::default()
+    };
+    pair.payment = row.update(txn).await?;
+    txn.after_commit(entity::Hint::Order(pair.order.id.clone())).await;
+    Ok(())
+}
