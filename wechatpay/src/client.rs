@@ -14,13 +14,16 @@ use reqwest::Url;
 use reqwest::redirect::Policy;
 use serde::Deserialize;
 
+use crate::bill::{BillFile, BillRequest};
 use crate::notification::Resource;
+use crate::refund::Refund;
 use crate::trust::{SignatureHeaders, VerifyError};
 use crate::{ApiV3Key, Cause, Error, Merchant, Transaction, TrustedKeys, sign};
 
 use answer::Answer;
 pub use config::{Call, Config, ConfigError, Created, Host, Observer, Patience, Product, unobserved};
-use target::{base_url, encoded, is_loopback, sent_target};
+use target::{address, sent_target};
+pub(crate) use target::{base_url, encoded, is_loopback};
 
 mod config;
 
@@ -39,6 +42,11 @@ const POOL_IDLE_TIME_OUT: Duration = Duration::from_secs(20);
 const POOL_IDLE_CONNECTIONS_MAX: usize = 64;
 /// No answer of WeChat's comes near it; a body without end must not fill our memory.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// A row of a bill is some 300 bytes long, so this is a day of more than a million payments.
+const FILE_BYTES_MAX: usize = 512 * 1024 * 1024;
+const FILE_TIME_OUT: Duration = Duration::from_secs(60);
+
+const REFUNDS: &str = "/v3/refund/domestic/refunds";
 
 /// A client for one merchant. Clones share its connections.
 #[derive(Clone)]
@@ -60,10 +68,20 @@ struct Request<'a, T> {
     sealed_with: &'a [ApiV3Key],
     read: Read<'a, T>,
     repeat: Repeat,
+    kind: Kind,
 }
 
 /// Makes the result of a verified body.
-type Read<'a, T> = Box<dyn Fn(&[u8]) -> Result<T, Error> + Send + Sync + 'a>;
+type Read<'a, T> = Box<dyn Fn(Vec<u8>) -> Result<T, Error> + Send + Sync + 'a>;
+
+/// What is peculiar about a request.
+enum Kind {
+    Usual,
+    /// A refusal that may yet turn out to have been taken.
+    Refund,
+    /// A file at this scheme and host, whose answer nobody signs.
+    File(String),
+}
 
 /// When a second try at once is right.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,6 +92,8 @@ enum Repeat {
     AsQuestion,
     /// After a network failure only.
     Carefully,
+    /// When nothing reached WeChat.
+    WhenUndelivered,
 }
 
 impl Client {
@@ -133,12 +153,12 @@ impl Client {
             Product::Jsapi => (
                 "create_jsapi",
                 "/v3/pay/transactions/jsapi",
-                Box::new(|body| Ok(Created::PrepayId(read::<Jsapi>(body)?.prepay_id))),
+                Box::new(|body| Ok(Created::PrepayId(read::<Jsapi>(&body)?.prepay_id))),
             ),
             Product::Native => (
                 "create_native",
                 "/v3/pay/transactions/native",
-                Box::new(|body| Ok(Created::CodeUrl(read::<Native>(body)?.code_url))),
+                Box::new(|body| Ok(Created::CodeUrl(read::<Native>(&body)?.code_url))),
             ),
         };
         let request = Request {
@@ -149,6 +169,7 @@ impl Client {
             sealed_with: &[],
             read,
             repeat: Repeat::Eagerly,
+            kind: Kind::Usual,
         };
         self.send(&request, out_trade_no, patience).await
     }
@@ -189,7 +210,7 @@ impl Client {
             body: Bytes::new(),
             sealed_with: &[],
             read: Box::new(move |body| {
-                let found: Transaction = read(body)?;
+                let found: Transaction = read(&body)?;
                 // The signature covers the answer but not the question: something in between
                 // could hand us the answer to another one.
                 if is_asked(&found) && is_absent_or(&found.mchid, mchid) {
@@ -199,6 +220,7 @@ impl Client {
                 }
             }),
             repeat: Repeat::AsQuestion,
+            kind: Kind::Usual,
         };
         self.send(&request, number, usual_patience()).await
     }
@@ -218,8 +240,96 @@ impl Client {
             sealed_with: &[],
             read: Box::new(|_| Ok(())),
             repeat: Repeat::Carefully,
+            kind: Kind::Usual,
         };
         self.send(&request, out_trade_no, usual_patience()).await
+    }
+
+    /// Asks for a refund with `body`, the JSON of [`RefundOrder`](crate::refund::RefundOrder).
+    /// `out_refund_no` is the number in it.
+    ///
+    /// An answer means that it was taken in, not that the money is back. The same number refunds
+    /// once, however often it is sent.
+    ///
+    /// # Errors
+    /// `Definite` when WeChat says no. Everything but that and `NotDelivered` is
+    /// [`Error::Unknown`], a 429 or a 500 too: [`query_refund`](Self::query_refund) tells, and
+    /// when it finds nothing, the same bytes may be sent again.
+    pub async fn refund(&self, out_refund_no: &str, body: &str) -> Result<Refund, Error> {
+        let request = Request {
+            operation: "refund",
+            method: Method::POST,
+            target: REFUNDS.to_owned(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            sealed_with: &[],
+            read: Box::new(|body| read_refund(&body, out_refund_no)),
+            repeat: Repeat::WhenUndelivered,
+            kind: Kind::Refund,
+        };
+        self.send(&request, out_refund_no, usual_patience()).await
+    }
+
+    /// Asks for a refund by the merchant's number.
+    ///
+    /// # Errors
+    /// `Definite` with [`is_resource_not_found`](crate::ApiError::is_resource_not_found) when
+    /// WeChat has no such refund; the rest see [`Error`].
+    pub async fn query_refund(&self, out_refund_no: &str) -> Result<Refund, Error> {
+        let request = Request {
+            operation: "query_refund",
+            method: Method::GET,
+            target: format!("{REFUNDS}/{}", encoded(out_refund_no)),
+            body: Bytes::new(),
+            sealed_with: &[],
+            read: Box::new(|body| read_refund(&body, out_refund_no)),
+            repeat: Repeat::AsQuestion,
+            kind: Kind::Usual,
+        };
+        self.send(&request, out_refund_no, usual_patience()).await
+    }
+
+    /// Asks where the trade bill of a day is.
+    ///
+    /// # Errors
+    /// `Definite` with [`is_bill_empty`](crate::ApiError::is_bill_empty) when nothing happened on
+    /// that day, with [`is_bill_late`](crate::ApiError::is_bill_late) when it is being written;
+    /// the rest see [`Error`].
+    pub async fn trade_bill(&self, bill: &BillRequest) -> Result<BillFile, Error> {
+        let request = Request {
+            operation: "trade_bill",
+            method: Method::GET,
+            target: bill.target(),
+            body: Bytes::new(),
+            sealed_with: &[],
+            read: Box::new(|body| read(&body)),
+            repeat: Repeat::AsQuestion,
+            kind: Kind::Usual,
+        };
+        self.send(&request, "", usual_patience()).await
+    }
+
+    /// Downloads a bill, at once, because its address is good for five minutes, and hands out the
+    /// uncompressed text for [`TradeBill::parse`](crate::bill::TradeBill::parse).
+    ///
+    /// WeChat does not sign files: what is downloaded must have the hash that `file`, which was
+    /// signed, promises. The request goes to the host that `file` names.
+    ///
+    /// # Errors
+    /// `Unknown` with [`Cause::HashDiffers`] for a file that is not the promised one; `Definite`
+    /// when the address is too old, and a new one is needed; the rest see [`Error`].
+    pub async fn download_bill(&self, file: &BillFile) -> Result<Vec<u8>, Error> {
+        let (base, target) = address(&file.download_url).ok_or(Cause::Unusable)?;
+        let request = Request {
+            operation: "download_bill",
+            method: Method::GET,
+            target: target.to_owned(),
+            body: Bytes::new(),
+            sealed_with: &[],
+            read: Box::new(|body| Ok(file.opened(body, FILE_BYTES_MAX)?)),
+            repeat: Repeat::AsQuestion,
+            kind: Kind::File(base.to_owned()),
+        };
+        self.send(&request, "", Patience { first: FILE_TIME_OUT, again: FILE_TIME_OUT }).await
     }
 
     /// Downloads the platform certificates as PEM, for
@@ -238,8 +348,9 @@ impl Client {
             target: "/v3/certificates".to_owned(),
             body: Bytes::new(),
             sealed_with: keys,
-            read: Box::new(|body| opened_certificates(body, keys)),
+            read: Box::new(|body| opened_certificates(&body, keys)),
             repeat: Repeat::AsQuestion,
+            kind: Kind::Usual,
         };
         self.send(&request, "", usual_patience()).await
     }
@@ -273,12 +384,13 @@ impl Client {
         self.attempt(request, host, patience.again).await.map_err(|second| match request.repeat {
             // Nothing can have happened twice, so the last word counts.
             Repeat::AsQuestion => second,
-            Repeat::Eagerly | Repeat::Carefully => first.followed_by(second),
+            Repeat::Eagerly | Repeat::Carefully | Repeat::WhenUndelivered => first.followed_by(second),
         })
     }
 
     fn host_for_another(&self, error: &Error, repeat: Repeat) -> Option<Host> {
         match (error, repeat) {
+            (Error::Unknown { .. }, Repeat::WhenUndelivered) => None,
             (Error::NotDelivered { .. } | Error::Unknown { cause: Cause::ConnectionLost { .. } }, _) => {
                 let backup = self.0.config.backup_url.as_ref().map(|_| Host::Backup);
                 Some(backup.unwrap_or(Host::Primary))
@@ -313,7 +425,7 @@ impl Client {
         time_out: Duration,
         status: &mut Option<u16>,
     ) -> Result<T, Error> {
-        let url = self.url(host, &request.target)?;
+        let url = self.url(host, request)?;
         let authorization = self.authorization(request).await?;
         let mut builder = self
             .0
@@ -330,18 +442,32 @@ impl Client {
         }
         let response = builder.send().await.map_err(network_error)?;
         *status = Some(response.status().as_u16());
-        let body = received(response)
-            .await?
-            .judge(|headers, body| self.verify(headers, body, request.sealed_with))?;
-        (request.read)(&body)
+        let body = match &request.kind {
+            Kind::File(_) => {
+                let answer = received(response, FILE_BYTES_MAX).await?;
+                if answer.status == 200 { answer.body } else { self.judge(answer, request)? }
+            }
+            Kind::Usual => self.judge(received(response, BODY_BYTES_MAX).await?, request)?,
+            Kind::Refund => {
+                let judged = self.judge(received(response, BODY_BYTES_MAX).await?, request);
+                judged.map_err(Error::in_doubt)?
+            }
+        };
+        (request.read)(body)
     }
 
-    fn url(&self, host: Host, target: &str) -> Result<Url, Error> {
+    fn judge<T>(&self, answer: Answer, request: &Request<'_, T>) -> Result<Vec<u8>, Error> {
+        answer.judge(|headers, body| self.verify(headers, body, request.sealed_with))
+    }
+
+    fn url<T>(&self, host: Host, request: &Request<'_, T>) -> Result<Url, Error> {
         let Config { base_url, backup_url, .. } = &self.0.config;
-        let base = match host {
-            Host::Primary => base_url,
-            Host::Backup => backup_url.as_ref().unwrap_or(base_url),
+        let base = match (&request.kind, host) {
+            (Kind::File(base), _) => base,
+            (_, Host::Primary) => base_url,
+            (_, Host::Backup) => backup_url.as_ref().unwrap_or(base_url),
         };
+        let target = request.target.as_str();
         let url = Url::parse(&format!("{base}{target}")).ok();
         // What is sent must be what is signed: a number like `..` would be resolved away.
         url.filter(|url| sent_target(url) == target)
@@ -398,13 +524,13 @@ fn usual_patience() -> Patience {
     Patience { first: ANSWER_TIME_OUT, again: ANSWER_TIME_OUT }
 }
 
-/// Reads the body to its end, but not further than [`BODY_BYTES_MAX`].
-async fn received(mut response: reqwest::Response) -> Result<Answer, Error> {
+/// Reads the body to its end, but not further than `bytes_max`.
+async fn received(mut response: reqwest::Response, bytes_max: usize) -> Result<Answer, Error> {
     let status = response.status().as_u16();
     let headers = std::mem::take(response.headers_mut());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(network_error)? {
-        if body.len() + chunk.len() > BODY_BYTES_MAX {
+        if body.len() + chunk.len() > bytes_max {
             return Err(Cause::Unreadable { status }.into());
         }
         body.extend_from_slice(&chunk);
@@ -426,8 +552,8 @@ fn network_error(error: reqwest::Error) -> Error {
     Cause::ConnectionLost { detail: told(error) }.into()
 }
 
-/// The error with its causes, without the URL, which carries numbers.
-fn told(error: reqwest::Error) -> String {
+/// The error with its causes, without the URL, which carries numbers and secrets.
+pub(crate) fn told(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
@@ -460,6 +586,11 @@ struct SealedCertificate {
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|_| Cause::Unusable.into())
+}
+
+fn read_refund(body: &[u8], out_refund_no: &str) -> Result<Refund, Error> {
+    let found: Refund = read(body)?;
+    if found.out_refund_no == out_refund_no { Ok(found) } else { Err(Cause::OtherOrder.into()) }
 }
 
 fn opened_certificates(body: &[u8], keys: &[ApiV3Key]) -> Result<Vec<String>, Error> {

@@ -78,12 +78,19 @@ pub enum Cause {
     /// A 2xx that carries an error code.
     #[error("an error inside a success: {0}")]
     ErrorInSuccess(ApiError),
-    /// The answer is about another order or merchant than the question.
+    /// The answer is about another order, refund or merchant than the question.
     #[error("the answer is about another order")]
     OtherOrder,
     /// A first try went unanswered and the second was refused as in [`Error::Refused`].
     #[error("a second try was not taken after an unanswered first: {0}")]
     RefusedAfterUnanswered(ApiError),
+    /// A refund was refused as in [`Error::Refused`]: WeChat may go through with it all the same
+    /// (WeChat Pay documentation, 退款申请), so ask by its number before anything else.
+    #[error("a refund that was not taken may be taken yet: {0}")]
+    PerhapsTaken(ApiError),
+    /// A downloaded file that is not the one WeChat promised, or not all of it.
+    #[error("the file's hash differs")]
+    HashDiffers,
     /// A downloaded certificate that no APIv3 key opens.
     #[error("a certificate stays sealed: {0}")]
     Sealed(DecryptError),
@@ -134,10 +141,19 @@ impl Error {
         match self {
             Self::Refused(said)
             | Self::Definite(said)
-            | Self::Unknown { cause: Cause::ErrorInSuccess(said) | Cause::RefusedAfterUnanswered(said) } => {
-                Some(said)
-            }
+            | Self::Unknown {
+                cause:
+                    Cause::ErrorInSuccess(said) | Cause::RefusedAfterUnanswered(said) | Cause::PerhapsTaken(said),
+            } => Some(said),
             _ => None,
+        }
+    }
+
+    /// The error of asking for a refund: what WeChat did not take at once it may take yet.
+    pub(crate) fn in_doubt(self) -> Self {
+        match self {
+            Self::Refused(said) => Cause::PerhapsTaken(said).into(),
+            error => error,
         }
     }
 
@@ -172,6 +188,8 @@ impl Cause {
             Self::ErrorInSuccess(_) => "error_in_success",
             Self::OtherOrder => "other_order",
             Self::RefusedAfterUnanswered(_) => "refused_after_unanswered",
+            Self::PerhapsTaken(_) => "perhaps_taken",
+            Self::HashDiffers => "hash_differs",
             Self::Sealed(_) => "sealed",
         }
     }
@@ -196,6 +214,27 @@ impl ApiError {
     /// see [`earlier_unanswered`](Self::earlier_unanswered).
     pub fn says_paid_used_or_closed(&self) -> bool {
         self.is_code(&["ORDER_PAID", "OUT_TRADE_NO_USED", "ORDER_CLOSED"])
+    }
+
+    /// WeChat knows no refund of that number; for a refund that is asked for, no paid order.
+    pub fn is_resource_not_found(&self) -> bool {
+        self.is_code(&["RESOURCE_NOT_EXISTS"])
+    }
+
+    /// The merchant's account is short of money for a refund: the same number again, once it is
+    /// filled.
+    pub fn is_balance_short(&self) -> bool {
+        self.is_code(&["NOT_ENOUGH"])
+    }
+
+    /// Nothing was paid or refunded on the day of the bill; there will be no file.
+    pub fn is_bill_empty(&self) -> bool {
+        self.is_code(&["NO_STATEMENT_EXIST"])
+    }
+
+    /// The bill is being written: ask again every half hour.
+    pub fn is_bill_late(&self) -> bool {
+        self.is_code(&["STATEMENT_CREATING"])
     }
 
     /// Our signature, serial number or clock is wrong: a matter for the operator.

@@ -1,7 +1,8 @@
 //! A client of WeChat Pay API v3 (微信支付) for a merchant that is paid directly.
 //!
-//! It signs requests, verifies what WeChat says, opens the sealed part of a notification, and
-//! creates, queries and closes JSAPI, mini-program and Native orders.
+//! It signs requests, verifies what WeChat says, opens the sealed part of a notification, creates,
+//! queries and closes JSAPI, mini-program and Native orders, refunds them, reads the trade bill,
+//! and learns a payer's openid.
 //! It knows no database, no job and no configuration file: keys, base URLs, time and chance are
 //! handed in, and every refusal is a typed error grouped by what the caller can do about it.
 //!
@@ -41,16 +42,23 @@ pub mod trust;
 pub mod notification;
 pub mod order;
 pub mod transaction;
+pub mod refund;
+pub mod bill;
+pub mod openid;
 pub mod client;
 pub mod error;
 mod pem;
+mod text;
 #[cfg(test)]
 mod testing;
 
+pub use bill::{BillFile, BillKind, BillRequest, TradeBill};
 pub use client::{Call, Client, Config, ConfigError, Created, Host, Observer, Patience, Product, unobserved};
 pub use environment::Environment;
 pub use error::{ApiError, Cause, Error};
 pub use merchant::{ApiV3Key, KeyError, Merchant, PrivateKey};
+pub use openid::OpenidClient;
+pub use refund::{Refund, RefundNotification, RefundOrder, RefundStatus};
 pub use sign::{CallUp, SignError};
 pub use transaction::{Openid, TradeState, Transaction};
 pub use trust::{SignatureHeaders, TrustedKeys, VerifyError};

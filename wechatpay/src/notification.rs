@@ -8,7 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::ApiV3Key;
+use crate::refund::RefundNotification;
+use crate::{ApiV3Key, Transaction};
 
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,40 @@ pub struct Resource {
     pub nonce: String,
     /// Base64.
     pub ciphertext: String,
+}
+
+/// What a notification tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// An order was paid.
+    Payment(Box<Transaction>),
+    /// A refund ended.
+    Refund(Box<RefundNotification>),
+    /// Something this crate has no type for: keep it, and answer that it was taken.
+    Other(Vec<u8>),
+}
+
+impl Envelope {
+    /// Opens the resource and reads it as what the event is about.
+    ///
+    /// # Errors
+    /// [`OpenError`], for a resource that no key opens, or that is not what the event says.
+    pub fn open(&self, keys: &[ApiV3Key]) -> Result<Told, OpenError> {
+        let plain = self.resource.decrypt(keys)?;
+        let original_type = self.resource.original_type.as_deref();
+        // Profit sharing is told as TRANSACTION.SUCCESS too, with another type of resource.
+        match (self.event_type.split_once('.'), original_type) {
+            (Some(("TRANSACTION", _)), None | Some("transaction")) => {
+                Ok(Told::Payment(Box::new(read(&plain)?)))
+            }
+            (Some(("REFUND", _)), None | Some("refund")) => Ok(Told::Refund(Box::new(read(&plain)?))),
+            _ => Ok(Told::Other(plain)),
+        }
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(plain: &'a [u8]) -> Result<T, OpenError> {
+    serde_json::from_slice(plain).map_err(|_| OpenError::Unreadable)
 }
 
 impl Resource {
@@ -102,4 +137,15 @@ pub enum DecryptError {
     /// No key fits, or something was altered; AES-GCM cannot tell which.
     #[error("no APIv3 key opens the resource")]
     TagMismatch,
+}
+
+/// Why a notification is not understood. Never contains any of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The resource stays closed.
+    #[error(transparent)]
+    Sealed(#[from] DecryptError),
+    /// The resource is not the object that its event is about.
+    #[error("the resource is not what the event says")]
+    Unreadable,
 }

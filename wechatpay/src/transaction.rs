@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+
+use crate::text::text;
 
 #[cfg(test)]
 mod tests;
@@ -173,9 +175,4 @@ impl From<TradeState> for String {
     fn from(state: TradeState) -> Self {
         state.as_str().to_owned()
     }
-}
-
-/// An empty text says as little as an absent one, and must not pass for a number or a time.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
 }

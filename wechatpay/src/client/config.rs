@@ -39,7 +39,7 @@ pub fn unobserved() -> Observer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// `create_jsapi`, `create_native`, `query_by_out_trade_no`, `query_by_transaction_id`,
-    /// `close` or `certificates`.
+    /// `close`, `refund`, `query_refund`, `trade_bill`, `download_bill` or `certificates`.
     pub operation: &'static str,
     /// Where it went.
     pub host: Host,

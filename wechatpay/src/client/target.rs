@@ -9,7 +9,7 @@ mod tests;
 
 /// Percent-encodes everything but RFC 3986's unreserved characters, so that no URL library has
 /// a reason to touch what was signed.
-pub(super) fn encoded(text: &str) -> String {
+pub(crate) fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -28,8 +28,15 @@ pub(super) fn sent_target(url: &Url) -> String {
     }
 }
 
+/// Splits an address that WeChat handed out into scheme with host, and the target to sign.
+pub(super) fn address(text: &str) -> Option<(&str, &str)> {
+    let after_scheme = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+    let host_length = after_scheme.find('/').filter(|length| *length > 0)?;
+    Some(text.split_at(text.len() - after_scheme.len() + host_length))
+}
+
 /// Checks a base URL and cuts its trailing slash.
-pub(super) fn base_url(text: &mut String) -> Result<Url, ConfigError> {
+pub(crate) fn base_url(text: &mut String) -> Result<Url, ConfigError> {
     let refused = || ConfigError::BaseUrl { url: text.clone() };
     let url = Url::parse(text).map_err(|_| refused())?;
     let is_bare = matches!(url.scheme(), "http" | "https")
@@ -45,6 +52,6 @@ pub(super) fn base_url(text: &mut String) -> Result<Url, ConfigError> {
     Ok(url)
 }
 
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     url.host_str().is_some_and(|host| host == "localhost" || host == "[::1]" || host.starts_with("127."))
 }

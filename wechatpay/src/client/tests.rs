@@ -426,6 +426,11 @@ async fn what_to_do_after_a_first_try() {
     check(Error::Refused(api_error(429)), None, None, None);
     check(Error::Definite(api_error(400)), None, None, None);
     check(Error::Unsendable { cause: String::new() }, None, None, None);
+
+    let unheard = Error::from(Cause::ConnectionLost { detail: String::new() });
+    assert_eq!(both.client.host_for_another(&unheard, Repeat::WhenUndelivered), None);
+    let undelivered = Error::NotDelivered { cause: String::new() };
+    assert_eq!(both.client.host_for_another(&undelivered, Repeat::WhenUndelivered), backup);
 }
 
 #[tokio::test]
@@ -465,4 +470,85 @@ async fn the_first_certificate_vouches_for_the_answer_that_brings_it() {
     check(TrustedKeys::new(), vec![by(wechat, SERIAL)], &wrong_key, Err("sealed")).await;
     let strange = vec![by(wechat, "0C"), by(wechat, "0C")];
     check(TrustedKeys::new(), strange, API_V3_KEY, Err("unknown_serial")).await;
+}
+
+const REFUND: &str =
+    r#"{"refund_id":"50000000382019052709732678859","out_refund_no":"R@1","status":"PROCESSING"}"#;
+/// SHA-1 of the plain text, checked with sha1sum.
+const BILL: &str = "\u{feff}交易时间\r\n";
+const BILL_SHA1: &str = "326ed0ecb149e2f8f20ffc578f7ffc6799671a9d";
+
+#[tokio::test]
+async fn refunds_are_asked_for_and_looked_up() {
+    let stub = Stub::start([good(200, REFUND), good(200, REFUND), good(200, REFUND)]).await;
+    let setup = Setup::new(&stub.url, None);
+    let body = r#"{"out_trade_no":"ORDER-0001","out_refund_no":"R@1"}"#;
+
+    let asked = setup.client.refund("R@1", body).await.unwrap();
+    assert_eq!((asked.status.as_str(), asked.out_refund_no.as_str()), ("PROCESSING", "R@1"));
+    assert_eq!(setup.client.query_refund("R@1").await.unwrap(), asked);
+    assert_eq!(setup.client.query_refund("R@2").await, Err(Cause::OtherOrder.into()));
+
+    let seen = stub.seen();
+    let told: Vec<_> =
+        seen.iter().map(|seen| (seen.method.as_str(), seen.target.as_str(), seen.body.as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            ("POST", "/v3/refund/domestic/refunds", body),
+            ("GET", "/v3/refund/domestic/refunds/R%401", ""),
+            ("GET", "/v3/refund/domestic/refunds/R%402", ""),
+        ],
+    );
+    seen.iter().for_each(Seen::assert_signed);
+}
+
+#[tokio::test]
+async fn a_refund_that_may_be_taken_yet_is_not_asked_for_again() {
+    for (reply, expected) in [
+        (unsigned(429, ERROR), Cause::PerhapsTaken(api_error(429)).into()),
+        (unsigned(500, ERROR), Cause::PerhapsTaken(api_error(500)).into()),
+        (probe(200, REFUND), Cause::Unverified(VerifyError::Probe).into()),
+        (good(202, ""), Cause::AcceptedOnly.into()),
+        (unsigned(403, ERROR), Error::Definite(api_error(403))),
+    ] {
+        let stub = Stub::start([reply, good(200, REFUND)]).await;
+        let setup = Setup::new(&stub.url, Some(&stub.url));
+        assert_eq!(setup.client.refund("R@1", "{}").await, Err(expected));
+        assert_eq!(stub.seen().len(), 1);
+    }
+    let stub = Stub::start([Reply::Cut, good(200, REFUND)]).await;
+    let error = Setup::new(&stub.url, Some(&stub.url)).client.refund("R@1", "{}").await.unwrap_err();
+    assert_eq!((error.reason(), stub.seen().len()), ("connection_lost", 1));
+
+    let backup = Stub::start([good(200, REFUND)]).await;
+    let setup = Setup::new(&nobody().await, Some(&backup.url));
+    assert!(setup.client.refund("R@1", "{}").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_bill_is_found_and_downloaded_with_a_signature_and_without_one() {
+    let files = Stub::start([unsigned(200, BILL), unsigned(200, "{}"), unsigned(400, ERROR)]).await;
+    let location = serde_json::json!({
+        "hash_type": "SHA1",
+        "hash_value": BILL_SHA1,
+        "download_url": format!("{}/v3/billdownload/file?token=a%2Fb", files.url),
+    });
+    let stub = Stub::start([good(200, &location.to_string()), unsigned(400, ERROR)]).await;
+    let setup = Setup::new(&stub.url, None);
+    let day =
+        BillRequest { date: jiff::civil::date(2024, 8, 5), kind: crate::BillKind::All, is_compressed: true };
+
+    let file = setup.client.trade_bill(&day).await.unwrap();
+    assert_eq!(setup.client.download_bill(&file).await.unwrap(), BILL.as_bytes());
+    assert_eq!(setup.client.download_bill(&file).await, Err(Cause::HashDiffers.into()));
+    assert_eq!(setup.client.download_bill(&file).await, Err(Error::Definite(api_error(400))));
+    assert_eq!(setup.client.trade_bill(&day).await, Err(Error::Definite(api_error(400))));
+    let odd = BillFile { download_url: "ftp://elsewhere/bill".to_owned(), ..file };
+    assert_eq!(setup.client.download_bill(&odd).await, Err(Cause::Unusable.into()));
+
+    let asked = "/v3/bill/tradebill?bill_date=2024-08-05&bill_type=ALL&tar_type=GZIP";
+    assert_eq!(stub.seen()[0].target, asked);
+    assert_eq!(files.seen()[0].target, "/v3/billdownload/file?token=a%2Fb");
+    stub.seen().iter().chain(&files.seen()).for_each(Seen::assert_signed);
 }

@@ -32,6 +32,26 @@ fn codes_are_read_with_and_without_underscores() {
 }
 
 #[test]
+fn codes_of_refunds_and_bills_are_told_apart() {
+    let check = |status: u16, code: &str, expected: [bool; 4]| {
+        let said = said(status, code);
+        let read = [
+            said.is_resource_not_found(),
+            said.is_balance_short(),
+            said.is_bill_empty(),
+            said.is_bill_late(),
+        ];
+        assert_eq!(read, expected, "{code}");
+    };
+    check(404, "RESOURCE_NOT_EXISTS", [true, false, false, false]);
+    check(403, "NOT_ENOUGH", [false, true, false, false]);
+    check(403, "NOTENOUGH", [false, true, false, false]);
+    check(400, "NO_STATEMENT_EXIST", [false, false, true, false]);
+    check(400, "STATEMENT_CREATING", [false, false, false, true]);
+    check(404, "ORDER_NOT_EXIST", [false; 4]);
+}
+
+#[test]
 fn a_second_try_does_not_undo_the_first() {
     let lost = Error::from(Cause::TimedOut);
     let not_delivered = Error::NotDelivered { cause: "refused".to_owned() };
@@ -73,5 +93,7 @@ fn an_error_says_what_can_be_done_and_nothing_private() {
     check(Error::Definite(said(400, "PARAM_ERROR")), "definite", false);
     check(Cause::TimedOut.into(), "timed_out", true);
     check(Cause::Unverified(VerifyError::Probe).into(), "probe", true);
+    check(Cause::PerhapsTaken(said(429, "FREQUENCY_LIMITED")).into(), "perhaps_taken", true);
+    check(Cause::HashDiffers.into(), "hash_differs", true);
     check(Cause::ErrorInSuccess(said(200, "SYSTEM_ERROR")).into(), "error_in_success", true);
 }

@@ -68,3 +68,51 @@ fn an_altered_resource_stays_closed() {
         DecryptError::UnsupportedAlgorithm("AEAD_SM4_GCM".to_owned()),
     );
 }
+
+#[test]
+fn a_notification_is_read_as_what_its_event_is_about() {
+    let refund = r#"{"mchid":"1900000100","transaction_id":"1008450740201411110005820873",
+        "out_trade_no":"20150806125346","out_refund_no":"7752501201407033233368018",
+        "refund_id":"50200207182018070300011301001","refund_status":"SUCCESS",
+        "success_time":"2018-06-08T10:34:56+08:00","user_received_account":"招商银行信用卡0403",
+        "amount":{"total":999,"refund":888,"payer_total":990,"payer_refund":880}}"#;
+    let told = |event_type: &str, original_type: Option<&str>, plain: &str| {
+        let resource = Resource {
+            original_type: original_type.map(str::to_owned),
+            ..sealed(API_V3_KEY, Some("refund"), plain.as_bytes())
+        };
+        let envelope = Envelope {
+            id: "EV-1".to_owned(),
+            create_time: None,
+            event_type: event_type.to_owned(),
+            resource_type: None,
+            summary: None,
+            resource,
+        };
+        envelope.open(&[api_v3_key(API_V3_KEY)])
+    };
+    for (event, kind) in
+        [("REFUND.SUCCESS", Some("refund")), ("REFUND.ABNORMAL", None), ("REFUND.CLOSED", Some("refund"))]
+    {
+        let Ok(Told::Refund(said)) = told(event, kind, refund) else { panic!("{event}") };
+        assert_eq!(said.refund_status, crate::refund::RefundStatus::Success);
+        assert_eq!((said.out_trade_no.as_str(), said.refund_id.len()), ("20150806125346", 29));
+        assert_eq!(said.amount.as_ref().unwrap().payer_refund, Some(880));
+        assert_eq!(said.succeeded_at(), Some(1_528_425_296));
+    }
+    let paid = r#"{"trade_state":"SUCCESS"}"#;
+    for kind in [Some("transaction"), None] {
+        let Ok(Told::Payment(said)) = told("TRANSACTION.SUCCESS", kind, paid) else { panic!("{kind:?}") };
+        assert!(said.is_paid());
+    }
+    for (event, kind) in [
+        ("TRANSACTION.SUCCESS", Some("profitsharing")),
+        ("REFUND.SUCCESS", Some("transaction")),
+        ("COMPLAINT.CREATE", Some("complaint")),
+        ("", None),
+    ] {
+        assert_eq!(told(event, kind, "{}"), Ok(Told::Other(b"{}".to_vec())), "{event}");
+    }
+    assert_eq!(told("REFUND.SUCCESS", Some("refund"), "{}"), Err(OpenError::Unreadable));
+    assert_eq!(told("TRANSACTION.SUCCESS", None, "<xml>"), Err(OpenError::Unreadable));
+}

@@ -32,3 +32,17 @@ fn a_base_url_is_a_scheme_and_a_host() {
     check("api.mch.weixin.qq.com", None);
     check("", None);
 }
+
+#[test]
+fn an_address_is_split_before_its_path() {
+    let check = |text: &str, expected: Option<(&str, &str)>| assert_eq!(address(text), expected, "{text}");
+    check(
+        "https://api.mch.weixin.qq.com/v3/billdownload/file?token=a%2Fb&tartype=gzip",
+        Some(("https://api.mch.weixin.qq.com", "/v3/billdownload/file?token=a%2Fb&tartype=gzip")),
+    );
+    check("http://127.0.0.1:8701/v3", Some(("http://127.0.0.1:8701", "/v3")));
+    check("https://api.mch.weixin.qq.com", None);
+    check("https:///v3", None);
+    check("file:///etc/passwd", None);
+    check("/v3/billdownload/file", None);
+}
