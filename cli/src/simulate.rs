@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use anyhow::Context;
 use clap::ValueEnum;
 use simulator::{Simulator, TrustMode};
 
@@ -12,6 +13,13 @@ pub struct Options {
     /// Where to listen; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:8701")]
     listen: SocketAddr,
+    /// Where a forward proxy listens, for clients whose host is fixed: they need HTTPS_PROXY and
+    /// --proxy-ca, and no change.
+    #[arg(long)]
+    proxy_listen: Option<SocketAddr>,
+    /// Where to write the certificate of the proxy's authority, as PEM.
+    #[arg(long, default_value = "wechatpay-simulator-ca.pem", requires = "proxy_listen")]
+    proxy_ca: PathBuf,
     /// The simulator's own SQLite file.
     #[arg(long, default_value = "wechatpay-simulator.sqlite", conflicts_with = "in_memory")]
     data: PathBuf,
@@ -60,7 +68,18 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     println!("WeChat Pay, simulated:  {}", simulator.url());
     println!("  credentials           {}/_sim/merchant", simulator.url());
     println!("  the payer's phone     {}/phone", simulator.url());
+    let proxy = match options.proxy_listen {
+        None => None,
+        Some(listen) => {
+            let proxy = simulator.open_proxy(listen).await?;
+            std::fs::write(&options.proxy_ca, proxy.authority())
+                .with_context(|| format!("writing {}", options.proxy_ca.display()))?;
+            println!("  its forward proxy     {}, trust {}", proxy.url(), options.proxy_ca.display());
+            Some(proxy)
+        }
+    };
     told_to_stop.wait().await;
+    drop(proxy);
     simulator.stop().await;
     Ok(())
 }

@@ -15,6 +15,7 @@ mod merchants;
 mod notify;
 mod payer;
 mod phone;
+mod proxy;
 mod rules;
 mod server;
 mod signing;
@@ -52,6 +53,7 @@ pub use crate::{
     credentials::{App, AppKind, Certified, Credentials, MerchantCredentials},
     faults::{ActiveFault, BadFault, Fault, FaultKind, Target},
     payer::{ControlError, Pay},
+    proxy::Proxy,
     rules::Endpoint,
     signing::{Notary, Signature, SignedNotification, TrustMode},
 };

@@ -7,5 +7,6 @@ mod merchant;
 mod notifications;
 mod orders;
 mod pages;
+mod proxy;
 mod requests;
 mod restart;
