@@ -3,7 +3,9 @@
 #
 # What it needs beside a Rust toolchain, it installs with apt on Debian: postgresql (the server
 # programs only; no service is used), nodejs, npm, chromium and fonts-noto-cjk (the pages are tested in
-# a real browser), curl and jq (the README's calls are run as they stand there).
+# a real browser), curl and jq (the README's calls are run as they stand there), python3 and
+# python3-venv (published clients in Python and Node do a shop's day against the simulator; their
+# exact versions come from PyPI and npm, into target/ and a node_modules/).
 # Without root and with something missing, it prints the one line to run and fails.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -18,6 +20,7 @@ command -v cc >/dev/null || missing+=(build-essential)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 command -v curl >/dev/null || missing+=(curl)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 command -v jq >/dev/null || missing+=(jq)
 [ -x /usr/bin/chromium ] || missing+=(chromium fonts-noto-cjk)
 [ -x "$(postgres_bin)/initdb" ] || missing+=(postgresql)
@@ -65,5 +68,7 @@ say "tests";         cargo test --workspace --locked
 say "browser";       cargo build --locked --quiet
 (cd tests/browser && npm ci --silent --no-audit --no-fund)
 node --test tests/browser/*.test.js
+say "clients";       tests/clients/install
+node --test tests/clients/*.test.js
 
 say "all checks passed"
