@@ -26,15 +26,17 @@ pub enum Kind {
     ConfirmPayment,
     ClosePayment,
     CloseOrder,
+    SweepOverdue,
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::RequestPrepay,
         Self::ApplyNotification,
         Self::ConfirmPayment,
         Self::ClosePayment,
         Self::CloseOrder,
+        Self::SweepOverdue,
     ];
 
     pub fn name(self) -> &'static str {
@@ -44,6 +46,7 @@ impl Kind {
             Self::ConfirmPayment => "confirm_payment",
             Self::ClosePayment => "close_payment",
             Self::CloseOrder => "close_order",
+            Self::SweepOverdue => "sweep_overdue",
         }
     }
 
@@ -55,7 +58,9 @@ impl Kind {
     pub fn lane(self) -> Lane {
         match self {
             Self::RequestPrepay | Self::ApplyNotification => Lane::Interactive,
-            Self::ConfirmPayment | Self::ClosePayment | Self::CloseOrder => Lane::Background,
+            Self::ConfirmPayment | Self::ClosePayment | Self::CloseOrder | Self::SweepOverdue => {
+                Lane::Background
+            }
         }
     }
 }
@@ -89,6 +94,10 @@ pub struct ClosePayment {
 pub struct CloseOrder {
     pub order: OrderId,
 }
+
+/// Find what is not over and has nobody who sees to it. There is one for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SweepOverdue;
 
 impl RequestPrepay {
     /// However often a payer taps, the bytes of one payment go out again at most this often.
@@ -196,5 +205,17 @@ impl Job for CloseOrder {
 
     fn from_subject(subject: &str) -> Option<Self> {
         Some(Self { order: subject.parse().ok()? })
+    }
+}
+
+impl Job for SweepOverdue {
+    const KIND: Kind = Kind::SweepOverdue;
+
+    fn subject(&self) -> &str {
+        "all"
+    }
+
+    fn from_subject(subject: &str) -> Option<Self> {
+        (subject == "all").then_some(Self)
     }
 }

@@ -12,6 +12,7 @@ mod m20261122_000004_create_money_entry;
 mod m20261122_000005_create_order_event;
 mod m20261122_000006_create_job;
 mod m20261122_000007_add_order_close_asked_at;
+mod m20261122_000008_index_unfinished_orders;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000005_create_order_event::Migration),
             Box::new(m20261122_000006_create_job::Migration),
             Box::new(m20261122_000007_add_order_close_asked_at::Migration),
+            Box::new(m20261122_000008_index_unfinished_orders::Migration),
         ]
     }
 }

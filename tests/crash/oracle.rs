@@ -226,7 +226,8 @@ pub fn compare(outside: &Outside, books: &Books) -> Findings {
         found.unfinished(*is_leased, || format!("{kind} of {subject} is leased"));
         let is_of_pending =
             books.orders.iter().any(|order| order.id == *subject && order.status == order::Status::Pending);
-        let may_wait = kind == "confirm_payment" || (kind == "close_order" && is_of_pending);
+        let may_wait = ["confirm_payment", "sweep_overdue"].contains(&kind.as_str())
+            || (kind == "close_order" && is_of_pending);
         found.unfinished(!may_wait, || format!("{kind} of {subject} is not done"));
     }
     for payment in &books.payments {

@@ -34,7 +34,7 @@ pub enum Weather {
 }
 
 /// In the order in which an order meets them.
-pub const STEPS: [Step; 30] = [
+pub const STEPS: [Step; 31] = [
     step("create_order.placed", &["create_order.placed=1*off->return"], Weather::Clear),
     step("create_order.committed", &["create_order.committed=1*off->return"], Weather::Clear),
     step("create_payment.opened", &["create_payment.opened=1*off->return"], Weather::Clear),
@@ -42,6 +42,7 @@ pub const STEPS: [Step; 30] = [
     // Both lanes look at once and five times a second: the seventh look is amid the first orders.
     step("pump.scanned", &["pump.scanned=6*off->return"], Weather::Clear),
     step("pump.offered", &["pump.offered=1*off->return"], Weather::Clear),
+    step("sweep_overdue.found", &["sweep_overdue.found=return"], Weather::Clear),
     step("job.claimed", &["job.claimed=1*off->return"], Weather::Clear),
     step("job.finished", &["job.finished=1*off->return"], Weather::Clear),
     step("request_prepay.loaded", &["request_prepay.loaded=1*off->return"], Weather::Clear),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use entity::{order, payment};
+use entity::{job, order, payment};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 use simulator::{Fault, FaultKind, Target};
@@ -258,6 +258,42 @@ async fn many_at_once_end_with_one_payable_payment() {
         assert_eq!(open, 1, "WeChat Pay takes money for one of them");
         system.payer_pays(payable[0]).await;
         system.order_is_paid(&order).await;
+        system.end().await;
+    }
+}
+
+/// J-SWEEP: every row of `job` is gone. What is open still ends, and is known.
+#[tokio::test]
+async fn with_the_job_table_emptied_by_hand_every_order_still_ends() {
+    for mut system in TestSystem::each().await {
+        system.wechat(Fault::new(FaultKind::Silent).on(Target::Notify));
+        let paid = system.place_order("T-PAID").await;
+        let payment = system.ready_payment(&paid).await;
+        let changed = system.place_order("T-CHANGED").await;
+        system.ready_payment(&changed).await;
+        let untouched = system.place_order("T-UNTOUCHED").await;
+        let closing = system.place_order("T-CLOSING").await;
+        system.ready_payment(&closing).await;
+        system.wechat(Fault::new(FaultKind::Down));
+        assert_eq!(close(&system, &closing).await.0, 202);
+        let path = format!("/v1/orders/{}/payments", changed.id);
+        assert_eq!(system.shop_posts(&path, &mini_program()).await.status, 202);
+        system.payer_pays(&payment).await;
+        system.db().write(async |txn| job::Entity::delete_many().exec(txn).await).await.unwrap();
+        system.stop_everpaid().await;
+        system.wechat_is_well();
+        system.wechat(Fault::new(FaultKind::Silent).on(Target::Notify));
+        system.resume().await;
+        system.order_is_paid(&paid).await;
+        for _ in 0..4 {
+            system.advance(Duration::from_secs(30)).await;
+        }
+        assert_eq!(system.order(&closing).await.status, order::Status::Closed);
+        assert_eq!(system.payment_of(&changed).await.status, payment::Status::AwaitingPayment);
+        system.advance(2 * HOUR).await;
+        for order in [&changed, &untouched] {
+            assert_eq!(system.order(order).await.status, order::Status::Closed);
+        }
         system.end().await;
     }
 }

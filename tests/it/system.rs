@@ -348,15 +348,17 @@ impl TestSystem {
         assert_eq!(ours, theirs, "{}", self.database.name);
     }
 
+    /// How many rows each table has; the sweeper's job, which is nobody's, does not count.
     pub async fn rows(&self) -> [u64; 6] {
         let db = self.db().reader();
+        let jobs = job::Entity::find().filter(job::Column::Kind.ne("sweep_overdue"));
         [
             order::Entity::find().count(db).await.expect("a count"),
             payment::Entity::find().count(db).await.expect("a count"),
             notification::Entity::find().count(db).await.expect("a count"),
             money_entry::Entity::find().count(db).await.expect("a count"),
             order_event::Entity::find().count(db).await.expect("a count"),
-            job::Entity::find().count(db).await.expect("a count"),
+            jobs.count(db).await.expect("a count"),
         ]
     }
 

@@ -5,3 +5,4 @@ pub(crate) mod apply_notification;
 pub(crate) mod confirm_payment;
 pub(crate) mod close_payment;
 pub(crate) mod close_order;
+pub(crate) mod sweep_overdue;

@@ -22,6 +22,7 @@ pub(crate) fn dispatch<'a>(
             Kind::ConfirmPayment => handlers::confirm_payment::run(context, run, &subject(run)?).await,
             Kind::ClosePayment => handlers::close_payment::run(context, run, &subject(run)?).await,
             Kind::CloseOrder => handlers::close_order::run(context, run, &subject(run)?).await,
+            Kind::SweepOverdue => handlers::sweep_overdue::run(context, run, &subject(run)?).await,
         }
     }
     .boxed()

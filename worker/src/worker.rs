@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use apalis_core::worker::context::WorkerContext;
-use entity::job::Lane;
+use entity::{Db, job::Lane};
+use jobs::SweepOverdue;
+use sea_orm::DbErr;
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use ulid::Ulid;
@@ -32,6 +34,7 @@ impl Worker {
             tasks.spawn(pump::run(engine.clone(), queue.clone(), stop.clone()));
             tasks.spawn(keep_working(engine, queue, stop.clone()));
         }
+        tasks.spawn(keep_sweeping(context.db.clone(), stop.clone()));
         tasks.close();
         Self { stop, tasks }
     }
@@ -41,6 +44,28 @@ impl Worker {
         self.stop.cancel();
         self.tasks.wait().await;
     }
+}
+
+/// The sweeper asks for its own next run; this is for the first one, and for the day on which
+/// somebody empties the table.
+async fn keep_sweeping(db: Db, stop: CancellationToken) {
+    const LOOK_EVERY: Duration = Duration::from_secs(60);
+    loop {
+        if let Err(error) = ask_for_a_sweep(&db).await {
+            tracing::warn!(%error, "nobody could be asked to sweep");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn ask_for_a_sweep(db: &Db) -> Result<(), DbErr> {
+    if jobs::is_asked_for(db.reader(), &SweepOverdue).await? {
+        return Ok(());
+    }
+    db.write(async |txn| jobs::enqueue(txn, &SweepOverdue).await).await
 }
 
 /// Runs an apalis worker, and a new one when it dies: after a pause that doubles from 20 ms to
