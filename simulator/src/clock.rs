@@ -68,6 +68,11 @@ pub(crate) fn rfc3339(at_ms: i64) -> String {
         .to_string()
 }
 
+/// `2026-09-12 10:00:00`, the way bills and v2 write a moment.
+pub(crate) fn beijing_time(at_ms: i64) -> String {
+    rfc3339(at_ms).replacen('T', " ", 1).replace("+08:00", "")
+}
+
 /// Unix milliseconds of an RFC 3339 text with its `T` and its offset.
 pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
     if text.as_bytes().get(10) != Some(&b'T') || text.contains('[') {
@@ -83,6 +88,7 @@ mod tests {
     #[test]
     fn a_moment_is_written_in_beijing_time() {
         assert_eq!(rfc3339(1_789_173_000_999), "2026-09-12T08:30:00+08:00");
+        assert_eq!(beijing_time(1_789_173_000_999), "2026-09-12 08:30:00");
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! Bad input is answered with 4xx and `{"error": …}`, and changes nothing.
 
 mod clock;
+mod console;
 mod faults;
 mod ledger;
 mod payments;
 mod phone;
+mod refunds;
 
 use std::sync::Arc;
 
@@ -22,8 +24,10 @@ use serde_json::json;
 use tracing::error;
 
 pub use crate::control::{
-    ledger::{Ledger, LedgerPayment},
+    console::Console,
+    ledger::{Ledger, LedgerAccount, LedgerPayment, LedgerRefund},
     payments::{PayerTry, Payment, Post, Told},
+    refunds::{ConsoleRefund, Refund},
 };
 use crate::{
     credentials::MerchantCredentials, faults::BadFault, payer::ControlError, store::By, wechat::Wechat,
@@ -33,6 +37,8 @@ pub(crate) fn routes() -> Router<Arc<Wechat>> {
     Router::new()
         .route("/merchant", get(show_merchant))
         .merge(payments::routes())
+        .merge(refunds::routes())
+        .merge(console::routes())
         .merge(phone::routes())
         .merge(ledger::routes())
         .merge(clock::routes())

@@ -23,6 +23,8 @@ const CERTIFICATE_YEARS: i32 = 5;
 pub struct Credentials {
     pub mchid: String,
     pub apiv3_key: String,
+    /// What v2 still encrypts its refund notifications with.
+    pub apiv2_key: String,
     pub apps: Vec<App>,
     /// The merchant's API certificate and its key.
     pub merchant: Certified,
@@ -65,6 +67,7 @@ pub struct MerchantCredentials {
     /// The merchant's API certificate, which some SDKs read the serial from.
     pub certificate: String,
     pub apiv3_key: String,
+    pub apiv2_key: String,
     pub public_key_id: String,
     pub public_key: String,
     pub apps: Vec<App>,
@@ -87,6 +90,7 @@ impl Credentials {
         Ok(Self {
             mchid: MCHID.to_owned(),
             apiv3_key: random_text(32),
+            apiv2_key: random_text(32),
             apps: vec![
                 App::new("wx0000000000000001", AppKind::ServiceAccount),
                 App::new("wx0000000000000002", AppKind::MiniProgram),

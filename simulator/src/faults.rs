@@ -34,6 +34,8 @@ pub enum Target {
     Create,
     Query,
     Close,
+    Refund,
+    RefundQuery,
     Notify,
     /// Wherever the kind can happen.
     #[default]
@@ -60,6 +62,9 @@ pub enum FaultKind {
     /// 202: accepted and not processed.
     #[serde(rename = "accepted_202")]
     Accepted202,
+    /// 429 although the refund was accepted.
+    #[serde(rename = "accepted_429")]
+    Accepted429,
     /// 200 without a body, after the effect.
     Empty,
     /// The connection breaks before the effect.
@@ -70,6 +75,10 @@ pub enum FaultKind {
     NotFound,
     /// The payer pays and the notification is answered before the create is.
     PayBeforeAnswer,
+    /// The refund will end ABNORMAL instead of SUCCESS.
+    RefundAbnormal,
+    /// The refund will end CLOSED instead of SUCCESS.
+    RefundClosed,
     /// A signature that does not verify: on an answer, after the effect, or on a notification.
     WrongSignature,
     /// WeChat Pay's deliberate wrong signature; on a notification the clean one follows at once.
@@ -87,6 +96,10 @@ pub enum FaultKind {
     WrongMchid,
     WrongCurrency,
     UnknownNumber,
+    /// Another notification of an unheard-of type comes first.
+    UnknownEvent,
+    /// The `associated_data` is empty.
+    NoAssociatedData,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +120,7 @@ const LONGEST_DELAY_MS: u64 = 86_400_000;
 
 impl FaultKind {
     fn happens_on(self) -> &'static [Target] {
-        use Target::{Close, Create, Notify, Query};
+        use Target::{Close, Create, Notify, Query, Refund, RefundQuery};
         match self {
             Self::Slow
             | Self::SlowBefore
@@ -119,10 +132,13 @@ impl FaultKind {
             | Self::Accepted202
             | Self::Empty
             | Self::CutBefore
-            | Self::CutAfter => &[Create, Query, Close],
-            Self::NotFound => &[Query],
+            | Self::CutAfter => &[Create, Query, Close, Refund, RefundQuery],
+            Self::NotFound => &[Query, RefundQuery],
+            Self::Accepted429 | Self::RefundAbnormal | Self::RefundClosed => &[Refund],
             Self::PayBeforeAnswer => &[Create],
-            Self::WrongSignature | Self::ProbeSignature => &[Create, Query, Close, Notify],
+            Self::WrongSignature | Self::ProbeSignature => {
+                &[Create, Query, Close, Refund, RefundQuery, Notify]
+            }
             Self::Down => &[],
             Self::Silent
             | Self::Duplicate
@@ -131,7 +147,9 @@ impl FaultKind {
             | Self::WrongAppid
             | Self::WrongMchid
             | Self::WrongCurrency
-            | Self::UnknownNumber => &[Notify],
+            | Self::UnknownNumber
+            | Self::UnknownEvent
+            | Self::NoAssociatedData => &[Notify],
         }
     }
 

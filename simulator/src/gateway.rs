@@ -2,6 +2,7 @@
 
 mod certificates;
 mod orders;
+mod refunds;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +22,7 @@ use tracing::{debug, error};
 use crate::{
     faults::{FaultKind, Target},
     payer::{Pay, Sender},
-    rules::Endpoint,
+    rules::{Endpoint, refund::Outcome as RefundOutcome},
     server::Line,
     signing::{Keys, Signature},
     store::By,
@@ -35,6 +36,11 @@ use crate::{
 
 pub(crate) use orders::code_json;
 
+/// Checks a refund as its path would.
+pub(crate) fn check_refund(body: &Value) -> Result<(), String> {
+    refunds::check(body).map_err(|refusal| refusal.message)
+}
+
 const LARGEST_BODY: usize = 1 << 20;
 
 pub(crate) fn routes() -> Router<Arc<Wechat>> {
@@ -44,6 +50,8 @@ pub(crate) fn routes() -> Router<Arc<Wechat>> {
         .route("/v3/pay/transactions/out-trade-no/{out_trade_no}", get(find_order))
         .route("/v3/pay/transactions/id/{transaction_id}", get(find_transaction))
         .route("/v3/pay/transactions/out-trade-no/{out_trade_no}/close", post(close_order))
+        .route("/v3/refund/domestic/refunds", post(create_refund))
+        .route("/v3/refund/domestic/refunds/{out_refund_no}", get(find_refund))
         .route("/v3/certificates", get(list_certificates))
 }
 
@@ -85,6 +93,19 @@ async fn close_order(
     answer_call(w, line, Call::Close(out_trade_no), r).await
 }
 
+async fn create_refund(State(w): Here, ConnectInfo(line): Caller, r: Request) -> Response {
+    answer_call(w, line, Call::Refund, r).await
+}
+
+async fn find_refund(
+    State(w): Here,
+    ConnectInfo(line): Caller,
+    Path(out_refund_no): Path<String>,
+    r: Request,
+) -> Response {
+    answer_call(w, line, Call::FindRefund(out_refund_no), r).await
+}
+
 async fn list_certificates(State(w): Here, ConnectInfo(line): Caller, r: Request) -> Response {
     answer_call(w, line, Call::Certificates, r).await
 }
@@ -94,6 +115,8 @@ enum Call {
     FindOrder(String),
     FindTransaction(String),
     Close(String),
+    Refund,
+    FindRefund(String),
     Certificates,
 }
 
@@ -150,7 +173,7 @@ impl Wechat {
             Some(FaultKind::SlowBefore) => self.pause(delay).await?,
             Some(FaultKind::CutBefore) => return Ok(Outcome::Cut),
             Some(FaultKind::Html) => return Ok(Outcome::Answer(answer::html())),
-            Some(FaultKind::NotFound) => return refuse(Refusal::order_not_exist()),
+            Some(FaultKind::NotFound) => return refuse(call.not_found()),
             Some(FaultKind::Status429) => return refuse(Refusal::too_frequent()),
             Some(FaultKind::Status500) => return refuse(Refusal::system_error()),
             Some(FaultKind::Status502) => {
@@ -165,9 +188,10 @@ impl Wechat {
             }
             _ => {}
         }
-        let done = self.perform(call, parts, body, keys).await;
+        let done = self.perform(call, parts, body, keys, kind).await;
         match (kind, &done) {
             (Some(FaultKind::CutAfter), _) => return Ok(Outcome::Cut),
+            (Some(FaultKind::Accepted429), Ok(_)) => return refuse(Refusal::too_frequent()),
             (Some(FaultKind::Slow), _) => self.pause(delay).await?,
             (Some(FaultKind::PayBeforeAnswer), Ok(reply)) => self.pay_now(keys, reply).await,
             _ => {}
@@ -199,7 +223,7 @@ impl Wechat {
         body: Bytes,
     ) -> Result<Arc<Keys>, Refusal> {
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        if matches!(call, Call::Certificates)
+        if call.wants_user_agent()
             && [header::USER_AGENT, header::ACCEPT].iter().any(|name| text(name).is_none_or(str::is_empty))
         {
             return Err(Refusal::invalid_request("Http头缺少Accept或User-Agent"));
@@ -207,11 +231,11 @@ impl Wechat {
         let refuse = |message: &str| call.sign_error(message);
         let said = Authorization::parse(text(&header::AUTHORIZATION)).map_err(|why| {
             refuse(match (call, why) {
-                (Call::Certificates, Malformed::Scheme) => "HTTP头Authorization认证类型不正确",
-                (Call::Certificates, Malformed::Missing | Malformed::Pairs) => {
+                (call, _) if call.is_of_an_order() => "签名信息错误，验签失败",
+                (_, Malformed::Scheme) => "HTTP头Authorization认证类型不正确",
+                (_, Malformed::Missing | Malformed::Pairs) => {
                     "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》"
                 }
-                _ => "签名信息错误，验签失败",
             })
         })?;
         // The clock comes first: a replay with a good signature is told about its age.
@@ -238,7 +262,14 @@ impl Wechat {
         }
     }
 
-    async fn perform(&self, call: &Call, parts: &Parts, body: &[u8], keys: &Keys) -> Result<Reply, Refusal> {
+    async fn perform(
+        &self,
+        call: &Call,
+        parts: &Parts,
+        body: &[u8],
+        keys: &Keys,
+        fault: Option<FaultKind>,
+    ) -> Result<Reply, Refusal> {
         let mchid = keys.mchid();
         match call {
             Call::Create(endpoint) => {
@@ -264,6 +295,15 @@ impl Wechat {
                 self.close(mchid, number).await?;
                 Ok(Reply { status: StatusCode::NO_CONTENT, body: Vec::new(), created: None })
             }
+            Call::Refund => {
+                let outcome = match fault {
+                    Some(FaultKind::RefundAbnormal) => RefundOutcome::Abnormal,
+                    Some(FaultKind::RefundClosed) => RefundOutcome::Closed,
+                    _ => RefundOutcome::Success,
+                };
+                self.create_refund(mchid, body, outcome).await
+            }
+            Call::FindRefund(number) => self.query_refund(mchid, number).await,
             Call::Certificates => certificates::list(keys),
         }
     }
@@ -296,13 +336,32 @@ impl Call {
             Self::Create(_) => Target::Create,
             Self::FindOrder(_) | Self::FindTransaction(_) => Target::Query,
             Self::Close(_) => Target::Close,
+            Self::Refund => Target::Refund,
+            Self::FindRefund(_) => Target::RefundQuery,
             Self::Certificates => Target::Any,
         }
     }
 
     /// Observed: a 401 under `/v3/pay/transactions` has no `Request-ID`.
     fn sign_error(&self, message: &str) -> Refusal {
-        Refusal { has_request_id: matches!(self, Self::Certificates), ..Refusal::sign_error(message) }
+        Refusal { has_request_id: !self.is_of_an_order(), ..Refusal::sign_error(message) }
+    }
+
+    /// Is it under `/v3/pay/transactions`?
+    fn is_of_an_order(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::FindOrder(_) | Self::FindTransaction(_) | Self::Close(_))
+    }
+
+    /// Observed: certificates and refunds want to know who calls, orders do not.
+    fn wants_user_agent(&self) -> bool {
+        matches!(self, Self::Certificates | Self::Refund | Self::FindRefund(_))
+    }
+
+    fn not_found(&self) -> Refusal {
+        match self {
+            Self::FindRefund(_) => refunds::not_found(),
+            _ => Refusal::order_not_exist(),
+        }
     }
 }
 

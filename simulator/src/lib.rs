@@ -16,6 +16,7 @@ mod notify;
 mod payer;
 mod phone;
 mod proxy;
+mod refunds;
 mod rules;
 mod server;
 mod signing;
@@ -49,12 +50,18 @@ use crate::{
 };
 pub use crate::{
     clock::Now,
-    control::{Ledger, LedgerPayment, PayerTry, Payment, Post, Told},
+    control::{
+        Console, ConsoleRefund, Ledger, LedgerAccount, LedgerPayment, LedgerRefund, PayerTry, Payment, Post,
+        Refund, Told,
+    },
     credentials::{App, AppKind, Certified, Credentials, MerchantCredentials},
     faults::{ActiveFault, BadFault, Fault, FaultKind, Target},
     payer::{ControlError, Pay},
     proxy::Proxy,
-    rules::Endpoint,
+    rules::{
+        Endpoint,
+        refund::{Outcome as RefundOutcome, Source as RefundSource},
+    },
     signing::{Notary, Signature, SignedNotification, TrustMode},
 };
 
@@ -227,7 +234,52 @@ impl Simulator {
         self.wechat.payments(limit).await
     }
 
-    /// The money that was taken, in the order of payment.
+    /// Gives money back as a person in the merchant's console does.
+    pub async fn refund_from_console(
+        &self,
+        out_trade_no: &str,
+        how: ConsoleRefund,
+    ) -> Result<Refund, ControlError> {
+        let first = self.wechat.merchants.first();
+        self.wechat.console_refund(By::Number(first.mchid(), out_trade_no), how).await
+    }
+
+    pub async fn refund(&self, out_refund_no: &str) -> Result<Refund, ControlError> {
+        let first = self.wechat.merchants.first();
+        self.wechat.shown_refund(first.mchid(), out_refund_no).await
+    }
+
+    /// The newest refunds, without their notifications.
+    pub async fn refunds(&self, limit: u64) -> Result<Vec<Refund>, ControlError> {
+        self.wechat.refunds(limit).await
+    }
+
+    /// Ends a refund now: one that is PROCESSING in any way, one that is ABNORMAL in success.
+    pub async fn settle_refund(
+        &self,
+        out_refund_no: &str,
+        outcome: RefundOutcome,
+    ) -> Result<Refund, ControlError> {
+        let first = self.wechat.merchants.first();
+        self.wechat.settle_refund(first.mchid(), out_refund_no, outcome).await?;
+        self.wechat.shown_refund(first.mchid(), out_refund_no).await
+    }
+
+    /// Takes money out of the merchant's account, or puts some in, until it holds this many fen.
+    pub async fn set_balance(&self, balance: i64) -> Result<Console, ControlError> {
+        let first = self.wechat.merchants.first();
+        self.wechat.set_balance(first.mchid(), balance).await?;
+        self.wechat.console(first.mchid()).await
+    }
+
+    /// Where a refund without a `notify_url` is told, in the XML of v2; `None` is nowhere.
+    pub async fn set_refund_notify_url(&self, url: Option<&str>) -> Result<Console, ControlError> {
+        let first = self.wechat.merchants.first();
+        self.wechat.set_refund_notify_url(first.mchid(), url).await?;
+        self.wechat.console(first.mchid()).await
+    }
+
+    /// The money that was taken and given back, in the order in which that was accepted.
     pub async fn ledger(&self) -> Result<Ledger, ControlError> {
         self.wechat.ledger().await
     }

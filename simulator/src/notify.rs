@@ -6,17 +6,19 @@ use std::{
 };
 
 use anyhow::Context;
-use http::header::CONTENT_TYPE;
+use http::{HeaderMap, header::CONTENT_TYPE};
 use sea_orm::DbErr;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore, watch};
 use tracing::{error, info};
 
 use crate::{
+    credentials::{random_digits, random_text},
     faults::FaultKind,
-    signing::{Signature, request_id},
+    signing::{Envelope, Keys, Signature, notification_id, request_id},
     store::{self, Delivered, Delivery, Notification},
     wechat::Wechat,
+    wire::{event::Event, xml},
 };
 
 /// Seconds from one try to the next; after the last there is nothing more.
@@ -111,7 +113,12 @@ impl Wechat {
                 wechat.notifier.wake();
             });
         }
-        let Some(next_at) = self.store.next_due().await? else {
+        let (next_try, next_refund) = self.store.next_due().await?;
+        if next_refund.is_some_and(|due_at| due_at <= self.now()) {
+            self.settle_due_refunds().await?;
+            return Ok(Some(Duration::ZERO));
+        }
+        let Some(next_at) = next_try.into_iter().chain(next_refund).min() else {
             return Ok(None);
         };
         let wait_ms = u64::try_from(next_at - self.now()).unwrap_or(0);
@@ -174,16 +181,20 @@ impl Wechat {
                 );
                 vec![one?, other?]
             }
+            Some(FaultKind::UnknownEvent) => vec![
+                self.post(&unknown_event(&told), kind, &self.notifier.client).await?,
+                self.post(&told, None, &self.notifier.client).await?,
+            ],
             Some(FaultKind::ProbeSignature) => vec![
                 self.post(&told, kind, &self.notifier.client).await?,
                 self.post(&told, None, &self.notifier.client).await?,
             ],
             _ => vec![self.post(&told, kind, &self.notifier.client).await?],
         };
-        // A probe is there to be refused; taking it settles nothing.
-        let probe = name(FaultKind::ProbeSignature);
-        let taken =
-            deliveries.iter().any(|sent| sent.fault != probe && matches!(sent.status, Some(200 | 204)));
+        // A probe is there to be refused, and an unknown event is another one; taking them settles
+        // nothing.
+        let others = [FaultKind::ProbeSignature, FaultKind::UnknownEvent].map(name);
+        let taken = deliveries.iter().any(|sent| !others.contains(&sent.fault) && is_taken(&told, sent));
         told.next_at = None;
         told.state = if taken {
             Delivered::Taken
@@ -221,7 +232,7 @@ impl Wechat {
         client: &reqwest::Client,
     ) -> Result<Delivery, TryError> {
         let content = altered(&told.content, kind)?;
-        let (id, created_at) = (told.id.clone(), told.created_at);
+        let (id, created_at, event) = (told.id.clone(), told.created_at, told.event);
         let (now, dated) = (self.now(), self.clock.signing_ms());
         let signature = match kind {
             Some(FaultKind::WrongSignature) => Signature::Wrong,
@@ -231,15 +242,25 @@ impl Wechat {
         let keys = self.merchants.find(&told.mchid).context("the merchant is gone")?;
         let (body, headers) = keys
             .off_thread(move |keys| {
-                let body = keys.envelope(&id, created_at, &content)?;
+                if event == Event::RefundV2 {
+                    return anyhow::Ok((notice_v2(keys, &content)?.into_bytes(), HeaderMap::new()));
+                }
+                let body = keys.envelope(&Envelope {
+                    id: &id,
+                    created_at,
+                    event,
+                    content: &serde_json::to_vec(&content)?,
+                    has_associated_data: kind != Some(FaultKind::NoAssociatedData),
+                })?;
                 let headers = keys.sign(dated, &body, signature);
-                anyhow::Ok((body, headers))
+                Ok((body, headers))
             })
             .await??;
+        let content_type = if event == Event::RefundV2 { "text/xml" } else { "application/json" };
         let request = client
             .post(&told.notify_url)
             .headers(headers)
-            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_TYPE, content_type)
             .header("request-id", request_id(0))
             .body(body);
         let started = Instant::now();
@@ -276,25 +297,63 @@ async fn read_answer(request: reqwest::RequestBuilder) -> reqwest::Result<(u16, 
     Ok((status, String::from_utf8_lossy(&answer).into_owned()))
 }
 
-/// The transaction as the fault tells it.
-fn altered(content: &str, kind: Option<FaultKind>) -> anyhow::Result<Vec<u8>> {
+/// The content as the fault tells it; a field that is not there cannot lie.
+fn altered(content: &str, kind: Option<FaultKind>) -> anyhow::Result<Value> {
     let mut said: Value = serde_json::from_str(content)?;
-    match kind {
+    let lie = match kind {
         Some(FaultKind::WrongAmount) => {
-            let total = said["amount"]["total"].as_i64().unwrap_or(0) + 1;
-            said["amount"]["total"] = total.into();
-            said["amount"]["payer_total"] = total.into();
+            for field in ["total", "payer_total", "refund", "payer_refund"] {
+                if let Some(amount) = said["amount"].get_mut(field) {
+                    *amount = amount.as_i64().map(|fen| fen + 1).into();
+                }
+            }
+            None
         }
-        Some(FaultKind::WrongAppid) => said["appid"] = "wx9999999999999999".into(),
-        Some(FaultKind::WrongMchid) => said["mchid"] = "1999999999".into(),
-        Some(FaultKind::WrongCurrency) => said["amount"]["currency"] = "USD".into(),
-        Some(FaultKind::UnknownNumber) => {
-            let unknown = format!("UNKNOWN{}", crate::credentials::random_digits(16));
-            said["out_trade_no"] = unknown.into();
-        }
-        _ => {}
+        Some(FaultKind::WrongAppid) => Some(("/appid", "wx9999999999999999".to_owned())),
+        Some(FaultKind::WrongMchid) => Some(("/mchid", "1999999999".to_owned())),
+        Some(FaultKind::WrongCurrency) => Some(("/amount/currency", "USD".to_owned())),
+        Some(FaultKind::UnknownNumber) => Some(("/out_trade_no", format!("UNKNOWN{}", random_digits(16)))),
+        _ => None,
+    };
+    if let Some((pointer, lie)) = lie
+        && let Some(field) = said.pointer_mut(pointer)
+    {
+        *field = lie.into();
     }
-    Ok(serde_json::to_vec(&said)?)
+    Ok(said)
+}
+
+/// A notification of something that no client has asked for.
+fn unknown_event(told: &Notification) -> Notification {
+    Notification {
+        id: notification_id(),
+        event: Event::Unknown,
+        content: json!({"mchid": told.mchid}).to_string(),
+        ..told.clone()
+    }
+}
+
+/// The XML of API v2, which has no signature around its secret.
+fn notice_v2(keys: &Keys, content: &Value) -> anyhow::Result<String> {
+    let text = |name: &str| content[name].as_str().unwrap_or_default();
+    let secret = content["req_info"].as_object().context("a notice without its secret")?;
+    let fields = [
+        ("return_code", "SUCCESS".to_owned()),
+        ("appid", text("appid").to_owned()),
+        ("mch_id", text("mch_id").to_owned()),
+        ("nonce_str", random_text(32)),
+        ("req_info", keys.seal_v2(&xml::element("root", secret))?),
+    ];
+    let fields = fields.map(|(name, text)| (name.to_owned(), Value::from(text)));
+    Ok(xml::element("xml", &fields.into_iter().collect()))
+}
+
+/// Did the merchant say yes? v2 reads the answer, v3 its status.
+fn is_taken(told: &Notification, sent: &Delivery) -> bool {
+    match told.event {
+        Event::RefundV2 => sent.status == Some(200) && sent.answer.as_deref().is_some_and(xml::is_success),
+        _ => matches!(sent.status, Some(200 | 204)),
+    }
 }
 
 fn name(kind: FaultKind) -> Option<String> {

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     rules::{Order, Paid, State},
     signing::{DEFAULT_PAYER, notification_id, transaction_id},
-    store::{self, By, Delivered, Notification, PayerAttempt},
+    store::{self, By, Cause, Delivered, Entry, Notification, PayerAttempt},
     wechat::Wechat,
-    wire::transaction,
+    wire::{event::Event, transaction},
 };
 
 /// How a payer pays.
@@ -71,16 +71,19 @@ impl Wechat {
         let mut order = found(store::find_order(&txn, by).await?, by)?.at(now);
         order.payable(pay.openid.as_deref(), now).map_err(|why| ControlError::Refused(why.to_string()))?;
         let ordered_by = order.terms.payer.as_ref().map(|payer| &payer.openid);
-        order.state = State::Success(Paid {
+        let paid = Paid {
             transaction_id: transaction_id(now),
             paid_at: now,
             openid: pay.openid.as_ref().or(ordered_by).map_or_else(|| DEFAULT_PAYER.to_owned(), Clone::clone),
             payer_total: order.terms.amount.total,
-        });
+        };
+        order.state = State::Success(paid.clone());
         let notification = Notification {
             id: notification_id(),
             mchid: order.terms.mchid.clone(),
             out_trade_no: order.out_trade_no.clone(),
+            out_refund_no: None,
+            event: Event::TransactionSuccess,
             notify_url: order.terms.notify_url.clone(),
             content: told(&order, pay.total).to_string(),
             created_at: now,
@@ -90,6 +93,10 @@ impl Wechat {
             next_at: (sender == Sender::Dispatcher).then_some(now),
         };
         store::update_order(&txn, &order).await?;
+        let cause =
+            Cause::Payment { out_trade_no: &order.out_trade_no, transaction_id: &paid.transaction_id };
+        let entry = Entry { mchid: &order.terms.mchid, at: now, amount: paid.payer_total, cause };
+        store::insert_entry(&txn, &entry).await?;
         store::add_payer_attempt(&txn, &order, &attempt(now, "paid")).await?;
         store::insert_notification(&txn, &notification).await?;
         txn.commit().await?;
@@ -123,7 +130,7 @@ impl Wechat {
     }
 }
 
-fn found(order: Option<Order>, by: By<'_>) -> Result<Order, ControlError> {
+pub(crate) fn found(order: Option<Order>, by: By<'_>) -> Result<Order, ControlError> {
     order.ok_or_else(|| {
         ControlError::NotFound(match by {
             By::Number(_, number) => format!("no order {number}"),

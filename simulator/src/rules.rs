@@ -2,6 +2,8 @@
 //!
 //! Nothing here reads a clock, a table or a socket.
 
+pub(crate) mod refund;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -42,7 +44,11 @@ pub enum Endpoint {
 pub(crate) enum State {
     NotPay,
     Success(Paid),
-    Closed { closed_at: i64 },
+    /// Paid, and at least one refund was accepted since, however it ended.
+    Refund(Paid),
+    Closed {
+        closed_at: i64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,6 +156,7 @@ impl State {
         match self {
             Self::NotPay => "NOTPAY",
             Self::Success(_) => "SUCCESS",
+            Self::Refund(_) => "REFUND",
             Self::Closed { .. } => "CLOSED",
         }
     }
@@ -158,7 +165,16 @@ impl State {
         match self {
             Self::NotPay => "订单未支付",
             Self::Success(_) => "支付成功",
+            Self::Refund(_) => "订单发生过退款，退款详情请查询退款单",
             Self::Closed { .. } => "订单已关闭",
+        }
+    }
+
+    /// The payment, for whoever does not care whether some of it went back.
+    pub(crate) fn paid(&self) -> Option<&Paid> {
+        match self {
+            Self::Success(paid) | Self::Refund(paid) => Some(paid),
+            Self::NotPay | Self::Closed { .. } => None,
         }
     }
 }
@@ -182,7 +198,7 @@ impl Order {
     /// May the same number be asked for again, and with which code?
     pub(crate) fn ask_again(&self, endpoint: Endpoint, body: &Value, now: i64) -> Result<Again, NotAgain> {
         match self.state {
-            State::Success(_) => return Err(NotAgain::Paid),
+            State::Success(_) | State::Refund(_) => return Err(NotAgain::Paid),
             State::Closed { .. } => return Err(NotAgain::Closed),
             State::NotPay => {}
         }
@@ -203,7 +219,7 @@ impl Order {
     /// May this payer pay now? Nobody in particular is always the right person.
     pub(crate) fn payable(&self, openid: Option<&str>, now: i64) -> Result<(), Unpayable> {
         match self.state {
-            State::Success(_) => return Err(Unpayable::Paid),
+            State::Success(_) | State::Refund(_) => return Err(Unpayable::Paid),
             State::Closed { .. } => return Err(Unpayable::Closed),
             State::NotPay => {}
         }
@@ -224,7 +240,7 @@ impl Order {
         match &self.state {
             State::NotPay => Ok(State::Closed { closed_at: now }),
             State::Closed { closed_at } => Ok(State::Closed { closed_at: *closed_at }),
-            State::Success(_) => Err(AlreadyPaid),
+            State::Success(_) | State::Refund(_) => Err(AlreadyPaid),
         }
     }
 }

@@ -9,9 +9,14 @@ use std::{num::NonZero, sync::Arc, thread};
 use aes_gcm::{
     Aes256Gcm,
     aead::{Aead, KeyInit, Payload},
+    aes::{
+        Aes256,
+        cipher::{Array, BlockCipherEncrypt},
+    },
 };
-use anyhow::Context;
+use anyhow::{Context, bail};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use md5::Md5;
 use rsa::{
     RsaPrivateKey,
     pkcs1v15::{Signature as RsaSignature, SigningKey, VerifyingKey},
@@ -20,7 +25,7 @@ use rsa::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -28,6 +33,7 @@ use crate::{
     credentials::{
         Credentials, MerchantCredentials, base64, from_base64, public_pem, random_digits, random_text,
     },
+    wire::event::Event,
 };
 
 const SCHEME: &str = "WECHATPAY2-SHA256-RSA2048";
@@ -73,6 +79,16 @@ pub(crate) struct PlatformCertificate {
     pub expires_at: i64,
 }
 
+/// What a notification of v3 is made of.
+pub(crate) struct Envelope<'a> {
+    pub id: &'a str,
+    pub created_at: i64,
+    pub event: Event,
+    pub content: &'a [u8],
+    /// It may be empty, and is always there.
+    pub has_associated_data: bool,
+}
+
 /// Bytes encrypted with the APIv3 key.
 pub(crate) struct Sealed {
     pub nonce: String,
@@ -95,6 +111,7 @@ impl Keys {
                 private_key: credentials.merchant.private_key.clone(),
                 certificate: credentials.merchant.certificate.clone(),
                 apiv3_key: credentials.apiv3_key.clone(),
+                apiv2_key: credentials.apiv2_key.clone(),
                 public_key_id: credentials.public_key_id.clone(),
                 public_key: public_pem(&wechat_key)?,
                 apps: credentials.apps.clone(),
@@ -183,24 +200,38 @@ impl Keys {
         Ok(Sealed { nonce, ciphertext: base64(&ciphertext) })
     }
 
-    /// A `TRANSACTION.SUCCESS` envelope around a transaction.
-    pub(crate) fn envelope(&self, id: &str, created_at: i64, transaction: &[u8]) -> anyhow::Result<Vec<u8>> {
-        const KIND: &str = "transaction";
-        let sealed = self.seal(KIND, transaction)?;
+    /// What is posted about an event, around its content.
+    pub(crate) fn envelope(&self, told: &Envelope<'_>) -> anyhow::Result<Vec<u8>> {
+        let event = told.event;
+        let associated_data = if told.has_associated_data { event.original_type() } else { "" };
+        let sealed = self.seal(associated_data, told.content)?;
         Ok(serde_json::to_vec(&json!({
-            "id": id,
-            "create_time": rfc3339(created_at),
+            "id": told.id,
+            "create_time": rfc3339(told.created_at),
             "resource_type": "encrypt-resource",
-            "event_type": "TRANSACTION.SUCCESS",
-            "summary": "支付成功",
+            "event_type": event.name(),
+            "summary": event.summary(),
             "resource": {
-                "original_type": KIND,
+                "original_type": event.original_type(),
                 "algorithm": "AEAD_AES_256_GCM",
                 "ciphertext": sealed.ciphertext,
-                "associated_data": KIND,
+                "associated_data": associated_data,
                 "nonce": sealed.nonce,
             },
         }))?)
+    }
+
+    /// AES-256-ECB with PKCS#7 padding under the MD5 of the APIv2 key, as v2 hides a `req_info`.
+    pub(crate) fn seal_v2(&self, plaintext: &str) -> anyhow::Result<String> {
+        const BLOCK: usize = 16;
+        let key = hex::encode(Md5::digest(&self.merchant.apiv2_key));
+        let cipher = Aes256::new_from_slice(key.as_bytes()).ok().context("hashing the APIv2 key")?;
+        let padding = BLOCK - plaintext.len() % BLOCK;
+        let mut bytes = plaintext.as_bytes().to_vec();
+        bytes.resize(plaintext.len() + padding, u8::try_from(padding)?);
+        let (blocks, _) = Array::slice_as_chunks_mut(&mut bytes);
+        cipher.encrypt_blocks(blocks);
+        Ok(base64(&bytes))
     }
 }
 
@@ -245,13 +276,40 @@ impl Notary {
 
     /// The envelope around a transaction, with an id of its own.
     pub fn encrypt_transaction(&self, transaction: &Value) -> anyhow::Result<Vec<u8>> {
-        let plaintext = serde_json::to_vec(transaction)?;
-        self.keys.envelope(&notification_id(), self.clock.now_ms(), &plaintext)
+        self.encrypt(Event::TransactionSuccess, transaction)
+    }
+
+    /// The envelope around a settled refund, with an id of its own; its `event_type` follows from
+    /// `refund_status`.
+    pub fn encrypt_refund(&self, refund: &Value) -> anyhow::Result<Vec<u8>> {
+        let event = match refund["refund_status"].as_str() {
+            Some("SUCCESS") => Event::RefundSuccess,
+            Some("ABNORMAL") => Event::RefundAbnormal,
+            Some("CLOSED") => Event::RefundClosed,
+            _ => bail!("a refund is told of when it is SUCCESS, ABNORMAL or CLOSED"),
+        };
+        self.encrypt(event, refund)
+    }
+
+    fn encrypt(&self, event: Event, content: &Value) -> anyhow::Result<Vec<u8>> {
+        self.keys.envelope(&Envelope {
+            id: &notification_id(),
+            created_at: self.clock.now_ms(),
+            event,
+            content: &serde_json::to_vec(content)?,
+            has_associated_data: true,
+        })
     }
 
     /// A signed notification of a transaction.
     pub fn notification(&self, transaction: &Value) -> anyhow::Result<SignedNotification> {
         let body = self.encrypt_transaction(transaction)?;
+        Ok(SignedNotification { headers: self.sign_notification(&body), body })
+    }
+
+    /// A signed notification of a settled refund.
+    pub fn refund_notification(&self, refund: &Value) -> anyhow::Result<SignedNotification> {
+        let body = self.encrypt_refund(refund)?;
         Ok(SignedNotification { headers: self.sign_notification(&body), body })
     }
 
@@ -274,6 +332,28 @@ impl Notary {
                 "payer_total": total,
                 "currency": "CNY",
                 "payer_currency": "CNY",
+            },
+        })
+    }
+
+    /// What WeChat Pay would say of a refund that succeeded now, known to its ledger or not.
+    pub fn settled_refund(&self, paid: &Value, out_refund_no: &str, refund: i64) -> Value {
+        let now = self.clock.now_ms();
+        let total = &paid["amount"]["total"];
+        json!({
+            "mchid": paid["mchid"],
+            "out_trade_no": paid["out_trade_no"],
+            "transaction_id": paid["transaction_id"],
+            "out_refund_no": out_refund_no,
+            "refund_id": refund_id(now),
+            "refund_status": "SUCCESS",
+            "success_time": rfc3339(now),
+            "user_received_account": "支付用户零钱",
+            "amount": {
+                "total": total,
+                "refund": refund,
+                "payer_total": total,
+                "payer_refund": refund,
             },
         })
     }
@@ -312,8 +392,16 @@ impl Notary {
 pub(crate) const DEFAULT_PAYER: &str = "oSimulatedPayer0000000000001";
 
 pub(crate) fn transaction_id(now_ms: i64) -> String {
-    let day: String = rfc3339(now_ms).chars().take(10).filter(|c| *c != '-').collect();
-    format!("4200{}{day}{}", random_digits(6), random_digits(10))
+    format!("4200{}{}{}", random_digits(6), day(now_ms), random_digits(10))
+}
+
+pub(crate) fn refund_id(now_ms: i64) -> String {
+    format!("5030{}{}{}", random_digits(6), day(now_ms), random_digits(11))
+}
+
+/// `20260912`
+fn day(now_ms: i64) -> String {
+    rfc3339(now_ms).chars().take(10).filter(char::is_ascii_digit).collect()
 }
 
 /// `EV-` and 33 more: 36 characters, as WeChat Pay documents.

@@ -2,8 +2,10 @@
 //!
 //! The single connection is also what puts a close and a payment of one order in sequence.
 
+mod entries;
 mod notifications;
 mod orders;
+mod refunds;
 
 use std::path::Path;
 
@@ -13,10 +15,12 @@ use sea_orm::{
 };
 
 pub(crate) use crate::store::{
+    entries::{Account, Cause, Entry, balance, insert_entry},
     notifications::{
         Delivered, Delivery, Notification, insert_delivery, insert_notification, update_notification,
     },
     orders::{By, PayerAttempt, add_payer_attempt, find_order, insert_order, update_order},
+    refunds::{due_refunds, find_refund, insert_refund, refunds_of, update_refund},
 };
 
 const SETTINGS: &str = "
@@ -54,7 +58,8 @@ impl Store {
             });
         }
         let db = Database::connect(options).await?;
-        for tables in [SETTINGS, orders::TABLES, notifications::TABLES] {
+        let tables = [SETTINGS, orders::TABLES, refunds::TABLES, entries::TABLES, notifications::TABLES];
+        for tables in tables {
             db.execute_unprepared(tables).await?;
         }
         let store = Self { db };
@@ -87,8 +92,7 @@ impl Store {
     }
 
     pub(crate) async fn setting(&self, name: &str) -> Result<Option<String>, DbErr> {
-        let row = self.one("SELECT value FROM setting WHERE name = ?", [name.into()]).await?;
-        row.map(|row| row.try_get("", "value")).transpose()
+        setting(&self.db, name).await
     }
 
     pub(crate) async fn set(&self, name: &str, value: &str) -> Result<(), DbErr> {
@@ -98,6 +102,10 @@ impl Store {
             [name.into(), value.into()],
         )
         .await
+    }
+
+    pub(crate) async fn forget(&self, name: &str) -> Result<(), DbErr> {
+        self.run("DELETE FROM setting WHERE name = ?", [name.into()]).await
     }
 
     pub(crate) async fn run(&self, sql: &str, values: impl IntoIterator<Item = Value>) -> Result<(), DbErr> {
@@ -120,6 +128,11 @@ impl Store {
     ) -> Result<Vec<QueryResult>, DbErr> {
         self.db.query_all_raw(statement(sql, values)).await
     }
+}
+
+pub(crate) async fn setting(db: &impl ConnectionTrait, name: &str) -> Result<Option<String>, DbErr> {
+    let row = db.query_one_raw(statement("SELECT value FROM setting WHERE name = ?", [name.into()])).await?;
+    row.map(|row| row.try_get("", "value")).transpose()
 }
 
 fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {

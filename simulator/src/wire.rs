@@ -2,5 +2,8 @@
 
 pub(crate) mod answer;
 pub(crate) mod authorization;
+pub(crate) mod event;
 pub(crate) mod fields;
+pub(crate) mod refund;
 pub(crate) mod transaction;
+pub(crate) mod xml;

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use axum::{Json, Router, extract::State as Extract, routing::get};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::{Answer, Here};
 use crate::{
     clock::rfc3339,
     payer::ControlError,
-    rules::{Order, State},
+    rules::{
+        Order,
+        refund::{Refund, Source},
+    },
+    store::Account,
     wechat::Wechat,
 };
 
@@ -22,11 +25,13 @@ async fn show_ledger(Extract(wechat): Here) -> Answer<Ledger> {
     Ok(Json(wechat.ledger().await?))
 }
 
-/// The money WeChat Pay took.
+/// The money WeChat Pay took and gave back, in fen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Ledger {
     pub payments: Vec<LedgerPayment>,
-    pub refunds: Vec<Value>,
+    pub refunds: Vec<LedgerRefund>,
+    /// Of every merchant that has seen money.
+    pub accounts: Vec<LedgerAccount>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,16 +46,50 @@ pub struct LedgerPayment {
     pub paid_at_ms: i64,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LedgerRefund {
+    pub mchid: String,
+    pub out_refund_no: String,
+    pub refund_id: String,
+    pub out_trade_no: String,
+    pub source: Source,
+    pub status: String,
+    pub refund: i64,
+    pub created_at: String,
+    pub created_at_ms: i64,
+    pub settled_at: Option<String>,
+    pub settled_at_ms: Option<i64>,
+}
+
+/// `balance` is `paid` − `refunded` + `console`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LedgerAccount {
+    pub mchid: String,
+    pub paid: i64,
+    /// What refunds took; those that were closed gave it back.
+    pub refunded: i64,
+    /// What was put in by hand, less what was taken out.
+    pub console: i64,
+    pub balance: i64,
+}
+
 impl Wechat {
     pub(crate) async fn ledger(&self) -> Result<Ledger, ControlError> {
+        self.settle_due_refunds().await?;
         let paid = self.store.paid_orders().await?;
-        Ok(Ledger { payments: paid.into_iter().filter_map(LedgerPayment::of).collect(), refunds: Vec::new() })
+        let refunds = self.store.all_refunds().await?;
+        let accounts = self.store.accounts().await?;
+        Ok(Ledger {
+            payments: paid.into_iter().filter_map(LedgerPayment::of).collect(),
+            refunds: refunds.into_iter().map(LedgerRefund::of).collect(),
+            accounts: accounts.into_iter().map(LedgerAccount::of).collect(),
+        })
     }
 }
 
 impl LedgerPayment {
     fn of(order: Order) -> Option<Self> {
-        let State::Success(paid) = order.state.clone() else { return None };
+        let paid = order.state.paid()?.clone();
         Some(Self {
             trade_state: order.state.name().to_owned(),
             mchid: order.terms.mchid,
@@ -61,5 +100,31 @@ impl LedgerPayment {
             paid_at: rfc3339(paid.paid_at),
             paid_at_ms: paid.paid_at,
         })
+    }
+}
+
+impl LedgerRefund {
+    fn of(refund: Refund) -> Self {
+        let settled_at = refund.state.settled_at();
+        Self {
+            status: refund.state.name().to_owned(),
+            mchid: refund.mchid,
+            out_refund_no: refund.out_refund_no,
+            refund_id: refund.refund_id,
+            out_trade_no: refund.out_trade_no,
+            source: refund.source,
+            refund: refund.terms.amount.refund,
+            created_at: rfc3339(refund.created_at),
+            created_at_ms: refund.created_at,
+            settled_at: settled_at.map(rfc3339),
+            settled_at_ms: settled_at,
+        }
+    }
+}
+
+impl LedgerAccount {
+    fn of(account: Account) -> Self {
+        let Account { mchid, paid, refunded, console, balance } = account;
+        Self { mchid, paid, refunded, console, balance }
     }
 }

@@ -8,16 +8,17 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
+use sea_orm::DbErr;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Answer, Here, Limit, Numbered, read};
+use super::{Answer, Here, Limit, Numbered, Refund, read};
 use crate::{
     clock::rfc3339,
     gateway::code_json,
     payer::{ControlError, Leave, Pay, Sender},
     rules::{Endpoint, Order, State as OrderState},
-    store::{By, Delivery, Notification, PayerAttempt},
+    store::{self, By, Delivery, Notification, PayerAttempt},
     wechat::Wechat,
 };
 
@@ -80,6 +81,8 @@ pub struct Payment {
     /// Empty in a list.
     pub payer_attempts: Vec<PayerTry>,
     /// Empty in a list.
+    pub refunds: Vec<Refund>,
+    /// Those of its refunds too; empty in a list.
     pub notifications: Vec<Told>,
 }
 
@@ -94,7 +97,10 @@ pub struct PayerTry {
 #[derive(Clone, Debug, Serialize)]
 pub struct Told {
     pub id: String,
+    /// `V2.REFUND` is the XML of API v2, which has no type.
     pub event_type: &'static str,
+    /// Only of a refund's notification.
+    pub out_refund_no: Option<String>,
     pub created_at: String,
     pub state: &'static str,
     pub attempts: u32,
@@ -122,24 +128,34 @@ impl Wechat {
     }
 
     pub(crate) async fn payment(&self, by: By<'_>) -> Result<Payment, ControlError> {
+        self.settle_due_refunds().await?;
         let mut payment = Payment::of(self.order(by).await?);
         let (mchid, number) = (payment.mchid.clone(), payment.out_trade_no.clone());
         payment.payer_attempts =
             self.store.payer_attempts(&mchid, &number).await?.into_iter().map(PayerTry::from).collect();
-        for notification in self.store.notifications_of(&mchid, &number).await? {
-            let deliveries = self.store.deliveries_of(&notification.id).await?;
-            payment.notifications.push(Told::of(notification, deliveries));
-        }
+        let refunds = store::refunds_of(self.store.db(), &mchid, &number).await?;
+        payment.refunds = refunds.into_iter().map(Refund::of).collect();
+        payment.notifications = self.told(&mchid, &number).await?;
         Ok(payment)
+    }
+
+    /// The notifications about an order and its refunds.
+    pub(crate) async fn told(&self, mchid: &str, out_trade_no: &str) -> Result<Vec<Told>, DbErr> {
+        let mut told = Vec::new();
+        for notification in self.store.notifications_of(mchid, out_trade_no).await? {
+            let deliveries = self.store.deliveries_of(&notification.id).await?;
+            told.push(Told::of(notification, deliveries));
+        }
+        Ok(told)
     }
 }
 
 impl Payment {
     fn of(order: Order) -> Self {
-        let (paid, closed_at) = match &order.state {
-            OrderState::NotPay => (None, None),
-            OrderState::Success(paid) => (Some(paid.clone()), None),
-            OrderState::Closed { closed_at } => (None, Some(*closed_at)),
+        let paid = order.state.paid().cloned();
+        let closed_at = match order.state {
+            OrderState::Closed { closed_at } => Some(closed_at),
+            OrderState::NotPay | OrderState::Success(_) | OrderState::Refund(_) => None,
         };
         Self {
             code: code_json(&order),
@@ -161,6 +177,7 @@ impl Payment {
             paid_at: paid.as_ref().map(|paid| rfc3339(paid.paid_at)),
             payer_openid: paid.map(|paid| paid.openid),
             payer_attempts: Vec::new(),
+            refunds: Vec::new(),
             notifications: Vec::new(),
         }
     }
@@ -175,7 +192,8 @@ impl From<PayerAttempt> for PayerTry {
 impl Told {
     fn of(notification: Notification, deliveries: Vec<Delivery>) -> Self {
         Self {
-            event_type: "TRANSACTION.SUCCESS",
+            event_type: notification.event.name(),
+            out_refund_no: notification.out_refund_no,
             created_at: rfc3339(notification.created_at),
             state: notification.state.name(),
             attempts: notification.attempts,

@@ -14,7 +14,7 @@ use super::{Answer, Here, InQuery, read};
 use crate::{
     clock::rfc3339,
     payer::{Leave, Pay, Sender},
-    rules::{Order, State as OrderState, Unpayable},
+    rules::{Order, Unpayable},
     store::By,
     wechat::Wechat,
 };
@@ -85,10 +85,7 @@ struct Scanned {
 
 impl Scanned {
     fn of(wechat: &Wechat, order: &Order) -> Self {
-        let paid = match &order.state {
-            OrderState::Success(paid) => Some(paid),
-            OrderState::NotPay | OrderState::Closed { .. } => None,
-        };
+        let paid = order.state.paid();
         Self {
             out_trade_no: order.out_trade_no.clone(),
             merchant: order.terms.mchid.clone(),

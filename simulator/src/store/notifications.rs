@@ -3,12 +3,15 @@
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, QueryResult};
 
 use super::{Store, statement};
+use crate::wire::event::Event;
 
 pub(super) const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS notification (
     id TEXT PRIMARY KEY,
     mchid TEXT NOT NULL,
     out_trade_no TEXT NOT NULL,
+    out_refund_no TEXT,
+    event TEXT NOT NULL,
     notify_url TEXT NOT NULL,
     content TEXT NOT NULL,
     created_at INTEGER NOT NULL,
@@ -16,7 +19,8 @@ CREATE TABLE IF NOT EXISTS notification (
     attempts INTEGER NOT NULL DEFAULT 0,
     was_delayed INTEGER NOT NULL DEFAULT 0,
     next_at INTEGER,
-    FOREIGN KEY (mchid, out_trade_no) REFERENCES payment
+    FOREIGN KEY (mchid, out_trade_no) REFERENCES payment,
+    FOREIGN KEY (mchid, out_refund_no) REFERENCES refund
 ) STRICT;
 CREATE INDEX IF NOT EXISTS notification_of ON notification (mchid, out_trade_no);
 CREATE INDEX IF NOT EXISTS notification_due ON notification (next_at) WHERE state = 'pending';
@@ -35,14 +39,17 @@ CREATE TABLE IF NOT EXISTS delivery (
 CREATE INDEX IF NOT EXISTS delivery_of ON delivery (notification_id);
 ";
 
-/// A success to be told of. Pending without a `next_at` is being sent right now.
+/// A fact to be told of. Pending without a `next_at` is being sent right now.
 #[derive(Clone, Debug)]
 pub(crate) struct Notification {
     pub id: String,
     pub mchid: String,
     pub out_trade_no: String,
+    /// Only of a refund's notification.
+    pub out_refund_no: Option<String>,
+    pub event: Event,
     pub notify_url: String,
-    /// The transaction in the clear; it is sealed again on every try.
+    /// What is told, in the clear, as JSON; it is sealed again on every try.
     pub content: String,
     pub created_at: i64,
     pub state: Delivered,
@@ -115,18 +122,26 @@ impl Store {
         .collect()
     }
 
-    pub(crate) async fn next_due(&self) -> Result<Option<i64>, DbErr> {
-        let row =
-            self.one("SELECT min(next_at) AS next_at FROM notification WHERE state = 'pending'", []).await?;
-        Ok(row.map(|row| row.try_get("", "next_at")).transpose()?.flatten())
+    /// When the next try is due, and when the next refund ends.
+    pub(crate) async fn next_due(&self) -> Result<(Option<i64>, Option<i64>), DbErr> {
+        let row = self
+            .one(
+                "SELECT (SELECT min(next_at) FROM notification WHERE state = 'pending') AS next_try,
+                    (SELECT min(due_at) FROM refund WHERE due_at IS NOT NULL) AS next_refund",
+                [],
+            )
+            .await?;
+        let Some(row) = row else { return Ok((None, None)) };
+        Ok((row.try_get("", "next_try")?, row.try_get("", "next_refund")?))
     }
 
-    /// Is a notification due, or being sent?
+    /// Is a notification due, or being sent, or about to be made because a refund has ended?
     pub(crate) async fn is_notifying(&self, now: i64) -> Result<bool, DbErr> {
         let row = self
             .one(
                 "SELECT 1 AS found FROM notification
-                 WHERE state = 'pending' AND (next_at IS NULL OR next_at <= ?) LIMIT 1",
+                 WHERE state = 'pending' AND (next_at IS NULL OR next_at <= ?1)
+                 UNION ALL SELECT 1 FROM refund WHERE due_at <= ?1 LIMIT 1",
                 [now.into()],
             )
             .await?;
@@ -139,12 +154,14 @@ pub(crate) async fn insert_notification(
     notification: &Notification,
 ) -> Result<(), DbErr> {
     txn.execute_raw(statement(
-        "INSERT INTO notification (id, mchid, out_trade_no, notify_url, content, created_at, state, next_at)
-         VALUES (?, ?, ?, ?, ?, ?, 'pending', ?)",
+        "INSERT INTO notification (id, mchid, out_trade_no, out_refund_no, event, notify_url, content,
+            created_at, state, next_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
         [
             notification.id.as_str().into(),
             notification.mchid.as_str().into(),
             notification.out_trade_no.as_str().into(),
+            notification.out_refund_no.clone().into(),
+            notification.event.name().into(),
             notification.notify_url.as_str().into(),
             notification.content.as_str().into(),
             notification.created_at.into(),
@@ -211,9 +228,13 @@ impl Delivered {
 fn read_notification(row: &QueryResult) -> Result<Notification, DbErr> {
     let id: String = row.try_get("", "id")?;
     let state: String = row.try_get("", "state")?;
+    let event: String = row.try_get("", "event")?;
     Ok(Notification {
         mchid: row.try_get("", "mchid")?,
         out_trade_no: row.try_get("", "out_trade_no")?,
+        out_refund_no: row.try_get("", "out_refund_no")?,
+        event: Event::named(&event)
+            .ok_or_else(|| DbErr::Type(format!("notification {id} has an odd event")))?,
         notify_url: row.try_get("", "notify_url")?,
         content: row.try_get("", "content")?,
         created_at: row.try_get("", "created_at")?,

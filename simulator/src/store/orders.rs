@@ -16,14 +16,14 @@ CREATE TABLE IF NOT EXISTS payment (
     payable_until INTEGER NOT NULL,
     code TEXT NOT NULL UNIQUE,
     code_expires_at INTEGER NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('NOTPAY', 'SUCCESS', 'CLOSED')),
+    state TEXT NOT NULL CHECK (state IN ('NOTPAY', 'SUCCESS', 'REFUND', 'CLOSED')),
     closed_at INTEGER,
     transaction_id TEXT UNIQUE,
     paid_at INTEGER,
     openid TEXT,
     payer_total INTEGER,
     PRIMARY KEY (mchid, out_trade_no),
-    CONSTRAINT paid_has_a_payment CHECK ((state = 'SUCCESS') = (transaction_id IS NOT NULL
+    CONSTRAINT paid_has_a_payment CHECK ((state IN ('SUCCESS', 'REFUND')) = (transaction_id IS NOT NULL
         AND paid_at IS NOT NULL AND openid IS NOT NULL AND payer_total IS NOT NULL)),
     CONSTRAINT closed_has_a_time CHECK ((state = 'CLOSED') = (closed_at IS NOT NULL))
 ) STRICT;
@@ -125,7 +125,7 @@ pub(crate) async fn update_order(txn: &DatabaseTransaction, order: &Order) -> Re
     let (closed_at, paid) = match &order.state {
         State::NotPay => (None, None),
         State::Closed { closed_at } => (Some(*closed_at), None),
-        State::Success(paid) => (None, Some(paid)),
+        State::Success(paid) | State::Refund(paid) => (None, Some(paid)),
     };
     txn.execute_raw(statement(
         "UPDATE payment SET code = ?, code_expires_at = ?, state = ?, closed_at = ?,
@@ -187,6 +187,7 @@ fn read_order(row: &QueryResult) -> Result<Order, DbErr> {
         state: match state.as_str() {
             "NOTPAY" => State::NotPay,
             "SUCCESS" => State::Success(read_paid(row)?),
+            "REFUND" => State::Refund(read_paid(row)?),
             "CLOSED" => State::Closed { closed_at: row.try_get("", "closed_at")? },
             _ => return Err(odd("state")),
         },

@@ -15,6 +15,8 @@ pub(crate) struct Field {
 enum Kind {
     /// Characters, at least and at most.
     Text(usize, usize, Shape),
+    /// Characters, and at most so many bytes of UTF-8.
+    Bytes(usize),
     /// A whole number, at least.
     Whole(i64),
     Bool,
@@ -22,6 +24,7 @@ enum Kind {
     /// At most so many bytes when written compactly.
     CompactObject(&'static [Field], usize),
     Objects(&'static [Field]),
+    Word(&'static [&'static str]),
     Words(&'static [&'static str]),
 }
 
@@ -29,6 +32,7 @@ enum Kind {
 enum Shape {
     Any,
     Number,
+    RefundNumber,
     Url,
     Moment,
     Currency,
@@ -68,6 +72,43 @@ pub(crate) const JSAPI_ALSO: &[Field] =
     &[must("payer", Kind::Object(&[must("openid", Kind::Text(1, 128, Shape::Any))]))];
 
 pub(crate) const CLOSE: &[Field] = &[MCHID];
+
+pub(crate) const OUT_REFUND_NO: Field = must("out_refund_no", Kind::Text(1, 64, Shape::RefundNumber));
+
+pub(crate) const REFUND: &[Field] = &[
+    may("transaction_id", Kind::Text(1, 32, Shape::Any)),
+    may("out_trade_no", Kind::Text(6, 32, Shape::Number)),
+    OUT_REFUND_NO,
+    may("reason", Kind::Bytes(80)),
+    may("notify_url", Kind::Text(8, 256, Shape::Url)),
+    may("funds_account", Kind::Word(&["AVAILABLE", "UNSETTLED"])),
+    must(
+        "amount",
+        Kind::Object(&[
+            must("refund", Kind::Whole(1)),
+            may(
+                "from",
+                Kind::Objects(&[
+                    must("account", Kind::Word(&["AVAILABLE", "UNAVAILABLE"])),
+                    must("amount", Kind::Whole(1)),
+                ]),
+            ),
+            must("total", Kind::Whole(1)),
+            must("currency", Kind::Text(1, 16, Shape::Currency)),
+        ]),
+    ),
+    may(
+        "goods_detail",
+        Kind::Objects(&[
+            must("merchant_goods_id", Kind::Text(1, 32, Shape::Any)),
+            may("wechatpay_goods_id", Kind::Text(0, 32, Shape::Any)),
+            may("goods_name", Kind::Text(0, 256, Shape::Any)),
+            must("unit_price", Kind::Whole(0)),
+            must("refund_amount", Kind::Whole(0)),
+            must("refund_quantity", Kind::Whole(1)),
+        ]),
+    ),
+];
 
 const AMOUNT: &[Field] =
     &[must("total", Kind::Whole(1)), may("currency", Kind::Text(1, 16, Shape::Currency))];
@@ -168,6 +209,13 @@ fn check_value(at: &str, kind: &Kind, value: &Value) -> Result<(), Refusal> {
                 None => Ok(()),
             }
         }
+        Kind::Bytes(most) => {
+            check_value(at, &Kind::Text(0, *most, Shape::Any), value)?;
+            match value.as_str().map_or(0, str::len) {
+                bytes if bytes > *most => refuse(&format!("字节数 {bytes}，大于最大值 {most}")),
+                _ => Ok(()),
+            }
+        }
         Kind::Whole(least) => match value.as_i64() {
             None => refuse("类型错误，应为整数"),
             Some(number) if number < *least => refuse(&format!("值低于最小值 {least}")),
@@ -197,6 +245,10 @@ fn check_value(at: &str, kind: &Kind, value: &Value) -> Result<(), Refusal> {
             }
             Ok(())
         }
+        Kind::Word(words) => match value.as_str() {
+            Some(word) if words.contains(&word) => Ok(()),
+            _ => refuse("取值不在允许的范围内"),
+        },
         Kind::Words(words) => {
             let known = |item: &Value| item.as_str().is_some_and(|word| words.contains(&word));
             match value.as_array() {
@@ -211,10 +263,8 @@ impl Shape {
     fn mistake(self, text: &str) -> Option<&'static str> {
         match self {
             Self::Any => None,
-            Self::Number => {
-                let known = |c: char| c.is_ascii_alphanumeric() || "_-|*".contains(c);
-                (!text.chars().all(known)).then_some("只能是数字、大小写字母_-|*")
-            }
+            Self::Number => (!is_made_of(text, "_-|*")).then_some("只能是数字、大小写字母_-|*"),
+            Self::RefundNumber => (!is_made_of(text, "_-|*@")).then_some("只能是数字、大小写字母_-|*@"),
             Self::Url => (!is_notify_url(text)).then_some("通知地址不是合法的绝对URL，且不能携带参数"),
             Self::Moment => parse_rfc3339(text).is_none().then_some("时间不符合rfc3339格式"),
             Self::Currency => (text != "CNY").then_some("币种只支持CNY"),
@@ -222,9 +272,13 @@ impl Shape {
     }
 }
 
+fn is_made_of(text: &str, signs: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_alphanumeric() || signs.contains(c))
+}
+
 /// Absolute, with a path and without a query. Plain http and loopback are allowed here, and only
 /// here: the real one wants https and a public name.
-fn is_notify_url(text: &str) -> bool {
+pub(crate) fn is_notify_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let Some((authority, _)) = rest.and_then(|rest| rest.split_once('/')) else {
         return false;

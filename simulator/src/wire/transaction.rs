@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::rfc3339,
-    rules::{Order, Paid, State},
+    rules::{Order, Paid},
 };
 
 /// A paid order has everything; any other only what the reference calls always present.
@@ -16,7 +16,7 @@ pub(crate) fn describe(order: &Order) -> Value {
         "trade_state": order.state.name(),
         "trade_state_desc": order.state.description(),
     });
-    if let State::Success(paid) = &order.state {
+    if let Some(paid) = order.state.paid() {
         add_payment(&mut said, order, paid);
     }
     if let Some(attach) = &order.terms.attach {

@@ -35,6 +35,8 @@ pub async fn start_with(options: Options) -> (Simulator, Client) {
     (simulator, client)
 }
 
+pub const REFUNDS: &str = "/v3/refund/domestic/refunds";
+
 pub struct Client {
     pub url: String,
     pub merchant: MerchantCredentials,
@@ -172,6 +174,14 @@ impl Client {
         let body = json!({"mchid": self.merchant.mchid}).to_string();
         let target = format!("/v3/pay/transactions/out-trade-no/{number}/close");
         self.call("POST", &target, &body).await
+    }
+
+    pub async fn refund(&self, refund: &Value) -> Answer {
+        self.call("POST", REFUNDS, &refund.to_string()).await
+    }
+
+    pub async fn find_refund(&self, number: &str) -> Answer {
+        self.call("GET", &format!("{REFUNDS}/{number}"), "").await
     }
 
     pub async fn state(&self, number: &str) -> String {

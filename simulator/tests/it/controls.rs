@@ -63,7 +63,7 @@ async fn an_unpaid_order_is_not_in_the_ledger() {
     let (_simulator, client) = start().await;
     client.create("native", &client.native_order("ORDER-1", "http://127.0.0.1:9/n")).await;
     let ledger = client.control("GET", "/ledger", "").await.json();
-    assert_eq!(ledger, json!({"payments": [], "refunds": []}));
+    assert_eq!(ledger, json!({"payments": [], "refunds": [], "accounts": []}));
 }
 
 #[tokio::test]

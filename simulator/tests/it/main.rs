@@ -8,5 +8,6 @@ mod notifications;
 mod orders;
 mod pages;
 mod proxy;
+mod refunds;
 mod requests;
 mod restart;

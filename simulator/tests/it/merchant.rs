@@ -32,7 +32,7 @@ pub struct Posted {
     pub from: SocketAddr,
 }
 
-type Answers = Arc<Mutex<VecDeque<u16>>>;
+type Answers = Arc<Mutex<VecDeque<(u16, &'static str)>>>;
 type Shared = (Answers, mpsc::UnboundedSender<Posted>);
 
 impl Merchant {
@@ -53,7 +53,12 @@ impl Merchant {
 
     /// Answers the next posts with these, and 204 after them.
     pub fn answer_with(&self, statuses: impl IntoIterator<Item = u16>) {
-        self.answers.lock().unwrap().extend(statuses);
+        self.answers.lock().unwrap().extend(statuses.into_iter().map(|status| (status, "")));
+    }
+
+    /// Answers a later post with 200 and this.
+    pub fn answer_with_body(&self, body: &'static str) {
+        self.answers.lock().unwrap().push_back((200, body));
     }
 
     pub async fn next(&mut self) -> Posted {
@@ -77,7 +82,7 @@ impl Posted {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The transaction, if signature and seal are right.
+    /// The transaction or refund, if signature and seal are right.
     pub fn transaction(&self, client: &Client) -> Result<Value, String> {
         client.check_signature(&self.headers, &self.body)?;
         let opened = client.open(&self.envelope()["resource"]).ok_or("sealed otherwise")?;
@@ -90,8 +95,8 @@ async fn take(
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
     body: Bytes,
-) -> StatusCode {
-    let status = answers.lock().unwrap().pop_front().unwrap_or(204);
+) -> (StatusCode, &'static str) {
+    let (status, answer) = answers.lock().unwrap().pop_front().unwrap_or((204, ""));
     let _ = posts.send(Posted { headers, body, from });
-    StatusCode::from_u16(status).unwrap()
+    (StatusCode::from_u16(status).unwrap(), answer)
 }
