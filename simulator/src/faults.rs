@@ -36,6 +36,8 @@ pub enum Target {
     Close,
     Refund,
     RefundQuery,
+    Bill,
+    Download,
     Notify,
     /// Wherever the kind can happen.
     #[default]
@@ -120,7 +122,7 @@ const LONGEST_DELAY_MS: u64 = 86_400_000;
 
 impl FaultKind {
     fn happens_on(self) -> &'static [Target] {
-        use Target::{Close, Create, Notify, Query, Refund, RefundQuery};
+        use Target::{Bill, Close, Create, Download, Notify, Query, Refund, RefundQuery};
         match self {
             Self::Slow
             | Self::SlowBefore
@@ -132,12 +134,12 @@ impl FaultKind {
             | Self::Accepted202
             | Self::Empty
             | Self::CutBefore
-            | Self::CutAfter => &[Create, Query, Close, Refund, RefundQuery],
+            | Self::CutAfter => &[Create, Query, Close, Refund, RefundQuery, Bill, Download],
             Self::NotFound => &[Query, RefundQuery],
             Self::Accepted429 | Self::RefundAbnormal | Self::RefundClosed => &[Refund],
             Self::PayBeforeAnswer => &[Create],
             Self::WrongSignature | Self::ProbeSignature => {
-                &[Create, Query, Close, Refund, RefundQuery, Notify]
+                &[Create, Query, Close, Refund, RefundQuery, Bill, Notify]
             }
             Self::Down => &[],
             Self::Silent

@@ -1,5 +1,6 @@
 //! The paths of WeChat Pay: who may speak, what is done, and what goes wrong on the way.
 
+mod bills;
 mod certificates;
 mod orders;
 mod refunds;
@@ -52,6 +53,8 @@ pub(crate) fn routes() -> Router<Arc<Wechat>> {
         .route("/v3/pay/transactions/out-trade-no/{out_trade_no}/close", post(close_order))
         .route("/v3/refund/domestic/refunds", post(create_refund))
         .route("/v3/refund/domestic/refunds/{out_refund_no}", get(find_refund))
+        .route("/v3/bill/tradebill", get(find_trade_bill))
+        .route(bills::DOWNLOAD, get(download_bill))
         .route("/v3/certificates", get(list_certificates))
 }
 
@@ -106,6 +109,14 @@ async fn find_refund(
     answer_call(w, line, Call::FindRefund(out_refund_no), r).await
 }
 
+async fn find_trade_bill(State(w): Here, ConnectInfo(line): Caller, r: Request) -> Response {
+    answer_call(w, line, Call::TradeBill, r).await
+}
+
+async fn download_bill(State(w): Here, ConnectInfo(line): Caller, r: Request) -> Response {
+    answer_call(w, line, Call::Download, r).await
+}
+
 async fn list_certificates(State(w): Here, ConnectInfo(line): Caller, r: Request) -> Response {
     answer_call(w, line, Call::Certificates, r).await
 }
@@ -117,6 +128,8 @@ enum Call {
     Close(String),
     Refund,
     FindRefund(String),
+    TradeBill,
+    Download,
     Certificates,
 }
 
@@ -131,6 +144,8 @@ struct Reply {
     body: Vec<u8>,
     /// The order that was asked for, when one was.
     created: Option<String>,
+    /// A file is not signed.
+    is_file: bool,
 }
 
 async fn answer_call(wechat: Arc<Wechat>, line: Line, call: Call, request: Request) -> Response {
@@ -203,6 +218,9 @@ impl Wechat {
         if kind == Some(FaultKind::Empty) {
             reply.status = StatusCode::OK;
             reply.body.clear();
+        }
+        if reply.is_file {
+            return Ok(Outcome::Answer(answer::file(reply.status, reply.body)));
         }
         let signature = match kind {
             Some(FaultKind::WrongSignature) => Signature::Wrong,
@@ -293,7 +311,7 @@ impl Wechat {
                 fields::check(&body, &[fields::CLOSE])?;
                 fields::check_text(&fields::OUT_TRADE_NO, number)?;
                 self.close(mchid, number).await?;
-                Ok(Reply { status: StatusCode::NO_CONTENT, body: Vec::new(), created: None })
+                Ok(Reply { status: StatusCode::NO_CONTENT, body: Vec::new(), created: None, is_file: false })
             }
             Call::Refund => {
                 let outcome = match fault {
@@ -304,6 +322,8 @@ impl Wechat {
                 self.create_refund(mchid, body, outcome).await
             }
             Call::FindRefund(number) => self.query_refund(mchid, number).await,
+            Call::TradeBill => self.trade_bill(parts, mchid).await,
+            Call::Download => self.download_bill(parts, mchid).await,
             Call::Certificates => certificates::list(keys),
         }
     }
@@ -338,6 +358,8 @@ impl Call {
             Self::Close(_) => Target::Close,
             Self::Refund => Target::Refund,
             Self::FindRefund(_) => Target::RefundQuery,
+            Self::TradeBill => Target::Bill,
+            Self::Download => Target::Download,
             Self::Certificates => Target::Any,
         }
     }
@@ -367,7 +389,11 @@ impl Call {
 
 impl Reply {
     fn json(status: StatusCode, body: &Value) -> Self {
-        Self { status, body: body.to_string().into_bytes(), created: None }
+        Self { status, body: body.to_string().into_bytes(), created: None, is_file: false }
+    }
+
+    fn file(content: Vec<u8>) -> Self {
+        Self { status: StatusCode::OK, body: content, created: None, is_file: true }
     }
 }
 

@@ -5,6 +5,7 @@
 //! shares no code with any client, so that each checks the other. It does not take real money,
 //! its keys are thrown away with its file, and it has no protection against the public internet.
 
+mod bills;
 mod chance;
 mod clock;
 mod control;

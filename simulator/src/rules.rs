@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a clock, a table or a socket.
 
+pub(crate) mod bill;
 pub(crate) mod refund;
 
 use serde::{Deserialize, Serialize};

@@ -2,6 +2,7 @@
 //!
 //! The single connection is also what puts a close and a payment of one order in sequence.
 
+mod bills;
 mod entries;
 mod notifications;
 mod orders;
@@ -15,6 +16,7 @@ use sea_orm::{
 };
 
 pub(crate) use crate::store::{
+    bills::{BillFile, keep_bill_file},
     entries::{Account, Cause, Entry, balance, insert_entry},
     notifications::{
         Delivered, Delivery, Notification, insert_delivery, insert_notification, update_notification,
@@ -58,7 +60,14 @@ impl Store {
             });
         }
         let db = Database::connect(options).await?;
-        let tables = [SETTINGS, orders::TABLES, refunds::TABLES, entries::TABLES, notifications::TABLES];
+        let tables = [
+            SETTINGS,
+            orders::TABLES,
+            refunds::TABLES,
+            entries::TABLES,
+            notifications::TABLES,
+            bills::TABLES,
+        ];
         for tables in tables {
             db.execute_unprepared(tables).await?;
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod authorization;
+pub(crate) mod bill;
 pub(crate) mod event;
 pub(crate) mod fields;
 pub(crate) mod refund;

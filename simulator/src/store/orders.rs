@@ -165,7 +165,7 @@ pub(crate) async fn add_payer_attempt(
     Ok(())
 }
 
-fn read_order(row: &QueryResult) -> Result<Order, DbErr> {
+pub(super) fn read_order(row: &QueryResult) -> Result<Order, DbErr> {
     let out_trade_no: String = row.try_get("", "out_trade_no")?;
     let odd = |what: &str| DbErr::Type(format!("payment {out_trade_no} has an odd {what}"));
     let body: String = row.try_get("", "body")?;

@@ -118,7 +118,7 @@ pub(crate) async fn update_refund(txn: &DatabaseTransaction, refund: &Refund) ->
     Ok(())
 }
 
-fn read_refund(row: &QueryResult) -> Result<Refund, DbErr> {
+pub(super) fn read_refund(row: &QueryResult) -> Result<Refund, DbErr> {
     let out_refund_no: String = row.try_get("", "out_refund_no")?;
     let odd = |what: &str| DbErr::Type(format!("refund {out_refund_no} has an odd {what}"));
     let body: String = row.try_get("", "body")?;

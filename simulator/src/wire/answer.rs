@@ -118,6 +118,16 @@ pub(crate) fn signed(status: StatusCode, body: Vec<u8>, signature: HeaderMap) ->
     response
 }
 
+/// A download, which nobody signs.
+pub(crate) fn file(status: StatusCode, content: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(content));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert("request-id", request_id(0));
+    response
+}
+
 /// What a broken proxy in front of WeChat Pay says.
 pub(crate) fn html() -> Response {
     let page = "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>";

@@ -1,5 +1,6 @@
 //! The simulator as a client sees it: over HTTP, signed by hand.
 
+mod bills;
 mod client;
 mod controls;
 mod faults;

@@ -20,16 +20,11 @@ fn behind(proxy: &simulator::Proxy) -> reqwest::Client {
 
 #[tokio::test]
 async fn a_fixed_host_leads_to_the_simulator() {
-    let (simulator, client) = start().await;
+    let (simulator, _client) = start().await;
     let proxy = simulator.open_proxy(FREE_PORT).await.unwrap();
     for host in ["api.mch.weixin.qq.com", "api2.mch.weixin.qq.com", "api.wechatpay.cn"] {
-        let client = Client {
-            url: format!("https://{host}"),
-            http: behind(&proxy),
-            merchant: client.merchant.clone(),
-            key: client.key.clone(),
-            mode: client.mode,
-        };
+        let client =
+            Client { url: format!("https://{host}"), http: behind(&proxy), ..Client::of(&simulator) };
         let order = client.native_order(&format!("ORDER-{}", host.len()), "http://127.0.0.1:9/notify");
         assert_eq!(client.create("native", &order).await.status, 200);
     }
