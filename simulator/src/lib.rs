@@ -285,6 +285,11 @@ impl Simulator {
         self.wechat.ledger().await
     }
 
+    /// What is wrong in the ledger, in words; nothing, unless the simulator itself is at fault.
+    pub async fn check_ledger(&self) -> Result<Vec<String>, ControlError> {
+        self.wechat.check_ledger().await
+    }
+
     pub fn add_fault(&self, fault: Fault) -> Result<u64, BadFault> {
         self.wechat.faults.add(fault)
     }

@@ -4,6 +4,7 @@
 
 mod bills;
 mod entries;
+mod invariants;
 mod notifications;
 mod orders;
 mod refunds;

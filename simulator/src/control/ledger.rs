@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::{Json, Router, extract::State as Extract, routing::get};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{Answer, Here};
 use crate::{
@@ -18,11 +19,16 @@ use crate::{
 };
 
 pub(super) fn routes() -> Router<Arc<Wechat>> {
-    Router::new().route("/ledger", get(show_ledger))
+    Router::new().route("/ledger", get(show_ledger)).route("/ledger/check", get(check_ledger))
 }
 
 async fn show_ledger(Extract(wechat): Here) -> Answer<Ledger> {
     Ok(Json(wechat.ledger().await?))
+}
+
+async fn check_ledger(Extract(wechat): Here) -> Answer<Value> {
+    let violations = wechat.check_ledger().await?;
+    Ok(Json(json!({"is_right": violations.is_empty(), "violations": violations})))
 }
 
 /// The money WeChat Pay took and gave back, in fen.
@@ -84,6 +90,11 @@ impl Wechat {
             refunds: refunds.into_iter().map(LedgerRefund::of).collect(),
             accounts: accounts.into_iter().map(LedgerAccount::of).collect(),
         })
+    }
+
+    pub(crate) async fn check_ledger(&self) -> Result<Vec<String>, ControlError> {
+        self.settle_due_refunds().await?;
+        Ok(self.store.violations().await?)
     }
 }
 

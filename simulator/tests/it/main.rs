@@ -4,6 +4,7 @@ mod bills;
 mod client;
 mod controls;
 mod faults;
+mod ledger;
 mod merchant;
 mod notifications;
 mod orders;
