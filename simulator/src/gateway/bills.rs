@@ -59,13 +59,14 @@ impl Wechat {
     }
 }
 
+const NAME: &str = "api.mch.weixin.qq.com";
+
 /// Where the caller found us, so that it finds us again.
 fn base(parts: &Parts) -> String {
-    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    match host {
-        Some(host) => format!("http://{host}"),
-        None => "https://api.mch.weixin.qq.com".to_owned(),
-    }
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or(NAME);
+    // Whoever calls us by WeChat's name has come through a proxy that ends its TLS.
+    let is_wechat = [".weixin.qq.com", ".wechatpay.cn"].iter().any(|domain| host.ends_with(domain));
+    format!("{}://{host}", if is_wechat { "https" } else { "http" })
 }
 
 fn query(parts: &Parts) -> HashMap<String, String> {

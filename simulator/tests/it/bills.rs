@@ -167,6 +167,23 @@ async fn a_compressed_bill_has_the_hash_of_the_plain_one() {
 }
 
 #[tokio::test]
+async fn the_address_of_a_bill_is_where_the_caller_found_us() {
+    let (simulator, client) = start().await;
+    paid(&simulator, &client, "ORDER-1").await;
+    later(&simulator, 26 * HOUR).await;
+    let target = "/v3/bill/tradebill?bill_date=2026-09-12";
+    for (host, address) in [
+        ("pay.test:8701", "http://pay.test:8701/v3/billdownload/file?token="),
+        ("api2.mch.weixin.qq.com", "https://api2.mch.weixin.qq.com/v3/billdownload/file?token="),
+    ] {
+        let authorization = client.authorization(&client.said(), "GET", target, "");
+        let request = client.request("GET", target).header("authorization", authorization);
+        let answer = client.send(request.header("host", host)).await.unwrap();
+        assert!(answer.json()["download_url"].as_str().unwrap().starts_with(address), "{host}");
+    }
+}
+
+#[tokio::test]
 async fn there_is_no_bill_yet_or_no_longer_or_at_all() {
     let (simulator, client) = start().await;
     paid(&simulator, &client, "ORDER-1").await;
