@@ -41,6 +41,9 @@ pub struct Options {
     /// Repeats what was left to luck in the run with this seed.
     #[arg(long)]
     seed: Option<u64>,
+    /// A host that OAuth may lead back to (网页授权域名), once for each; none: any.
+    #[arg(long = "redirect-domain", value_name = "HOST")]
+    redirect_domains: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -62,6 +65,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         answer_delay: Duration::from_millis(options.answer_delay),
         probe_share: options.probe_share,
         seed: options.seed,
+        redirect_domains: options.redirect_domains,
         ..simulator::Options::default()
     })
     .await?;

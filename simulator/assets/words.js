@@ -44,6 +44,12 @@ const WORDS = {
     because_closed: "订单已关闭，不能再支付。",
     because_expired: "订单已过支付截止时间。",
     because_code_expired: "支付码已超过两小时，请商户重新下单获取。",
+    authorizeApp: "应用 {appid} 申请",
+    authorizeWho: "以 {name} 的身份获取：",
+    grantsProfile: "你的公开信息（昵称、头像等）",
+    allow: "允许",
+    deny: "拒绝",
+    denied: "已拒绝授权，可以关闭此页。",
     foot: "没有真实资金，也不会联系微信。",
     other: "English",
   },
@@ -90,17 +96,28 @@ const WORDS = {
     because_closed: "This order is closed and cannot be paid.",
     because_expired: "The time to pay this order has passed.",
     because_code_expired: "This code is older than two hours; the merchant can ask for a new one.",
+    authorizeApp: "App {appid} asks for",
+    authorizeWho: "As {name}:",
+    grantsProfile: "Your public profile (nickname, picture)",
+    allow: "Allow",
+    deny: "Refuse",
+    denied: "Refused. You can close this page.",
     foot: "No real money, and WeChat is never contacted.",
     other: "中文",
   },
 };
 
 const KEPT = "simulator-language";
-let language = localStorage.getItem(KEPT) === "en" ? "en" : "zh-CN";
+let current = localStorage.getItem(KEPT) === "en" ? "en" : "zh-CN";
+
+/** @returns {"zh-CN" | "en"} */
+export function language() {
+  return current;
+}
 
 /** @param {string} key @param {Record<string, string>} [values] */
 export function t(key, values = {}) {
-  const text = WORDS[language][key] ?? key;
+  const text = WORDS[current][key] ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
 
@@ -108,17 +125,17 @@ export function t(key, values = {}) {
 export function speak(redraw) {
   const button = document.getElementById("language");
   const write = () => {
-    document.documentElement.lang = language;
+    document.documentElement.lang = current;
     for (const element of document.querySelectorAll("[data-t]")) {
       element.textContent = t(element.dataset.t);
     }
     button.textContent = t("other");
-    button.lang = language === "en" ? "zh-CN" : "en";
+    button.lang = current === "en" ? "zh-CN" : "en";
     redraw();
   };
   button.addEventListener("click", () => {
-    language = language === "en" ? "zh-CN" : "en";
-    localStorage.setItem(KEPT, language);
+    current = current === "en" ? "zh-CN" : "en";
+    localStorage.setItem(KEPT, current);
     write();
   });
   write();

@@ -150,6 +150,7 @@ impl IntoResponse for ControlError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Refused(_) => StatusCode::CONFLICT,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::WrongPassword => StatusCode::FORBIDDEN,
             Self::Store(error) => {
                 error!(%error, "the store failed");
                 StatusCode::INTERNAL_SERVER_ERROR

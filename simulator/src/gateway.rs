@@ -2,6 +2,7 @@
 
 mod bills;
 mod certificates;
+mod login;
 mod orders;
 mod refunds;
 
@@ -56,6 +57,7 @@ pub(crate) fn routes() -> Router<Arc<Wechat>> {
         .route("/v3/bill/tradebill", get(find_trade_bill))
         .route(bills::DOWNLOAD, get(download_bill))
         .route("/v3/certificates", get(list_certificates))
+        .merge(login::routes())
 }
 
 type Here = State<Arc<Wechat>>;

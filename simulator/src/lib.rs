@@ -12,9 +12,13 @@ mod control;
 mod credentials;
 mod faults;
 mod gateway;
+mod invoke;
+mod login;
 mod merchants;
 mod notify;
+mod pages;
 mod payer;
+mod payers;
 mod phone;
 mod proxy;
 mod refunds;
@@ -87,6 +91,8 @@ pub struct Options {
     pub probe_share: f64,
     /// Repeats what was left to luck; absent: a new one each time, told in the log.
     pub seed: Option<u64>,
+    /// 网页授权域名: the hosts an OAuth page may send the payer back to; empty: any.
+    pub redirect_domains: Vec<String>,
     /// Ready-made keys instead of those in the file, or of new ones.
     pub credentials: Option<Credentials>,
 }
@@ -102,6 +108,7 @@ impl Default for Options {
             answer_delay: Duration::ZERO,
             probe_share: 0.0,
             seed: None,
+            redirect_domains: Vec::new(),
             credentials: None,
         }
     }
@@ -142,6 +149,7 @@ impl Simulator {
             faults: Faults::default(),
             notifier: Notifier::new(options.time_scale)?,
             answer_delay: options.answer_delay,
+            redirect_domains: options.redirect_domains,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });

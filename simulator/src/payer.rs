@@ -1,11 +1,12 @@
 //! What the payer does with the phone: pay, walk away, or fail to pay.
 
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    payers::Payer,
     rules::{Order, Paid, State},
-    signing::{DEFAULT_PAYER, notification_id, transaction_id},
+    signing::{notification_id, transaction_id},
     store::{self, By, Cause, Delivered, Entry, Notification, PayerAttempt},
     wechat::Wechat,
     wire::{event::Event, transaction},
@@ -15,7 +16,7 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pay {
-    /// Who pays; absent: whoever ordered.
+    /// Who pays; absent: whoever ordered, or the phone's first payer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openid: Option<String>,
     /// The amount the notification claims; the ledger keeps the right one.
@@ -32,6 +33,8 @@ pub enum ControlError {
     Refused(String),
     #[error("{0}")]
     Invalid(String),
+    #[error("the password is wrong, try again (密码错误，请重试)")]
+    WrongPassword,
     #[error("the simulator's own store failed")]
     Store(#[from] DbErr),
 }
@@ -41,6 +44,10 @@ pub enum ControlError {
 pub(crate) enum Leave {
     Cancelled,
     BalanceShort,
+    /// The payer means to come back; the phone remembers.
+    PutOff,
+    /// Not final: the payer may type it again.
+    WrongPassword,
 }
 
 /// Who sends the notification of a payment.
@@ -74,7 +81,8 @@ impl Wechat {
         let paid = Paid {
             transaction_id: transaction_id(now),
             paid_at: now,
-            openid: pay.openid.as_ref().or(ordered_by).map_or_else(|| DEFAULT_PAYER.to_owned(), Clone::clone),
+            openid: (pay.openid.as_ref().or(ordered_by).cloned())
+                .unwrap_or_else(|| Payer::first().openid(&order.terms.appid)),
             payer_total: order.terms.amount.total,
         };
         order.state = State::Success(paid.clone());
@@ -118,6 +126,8 @@ impl Wechat {
         let outcome = match how {
             Leave::Cancelled => "cancelled",
             Leave::BalanceShort => "failed",
+            Leave::PutOff => "put_off",
+            Leave::WrongPassword => "wrong_password",
         };
         store::add_payer_attempt(&txn, &order, &attempt(now, outcome)).await?;
         txn.commit().await?;
@@ -125,7 +135,15 @@ impl Wechat {
     }
 
     pub(crate) async fn order(&self, by: By<'_>) -> Result<Order, ControlError> {
-        let order = store::find_order(self.store.db(), by).await?;
+        self.order_in(self.store.db(), by).await
+    }
+
+    pub(crate) async fn order_in(
+        &self,
+        db: &impl ConnectionTrait,
+        by: By<'_>,
+    ) -> Result<Order, ControlError> {
+        let order = store::find_order(db, by).await?;
         Ok(found(order, by)?.at(self.now()))
     }
 }

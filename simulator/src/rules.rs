@@ -119,6 +119,8 @@ pub(crate) enum Unpayable {
     CodeExpired,
     #[error("the paying openid is not the ordering one (下单账号与支付账号不一致)")]
     OtherPayer,
+    #[error("another payer scanned this code first (商家订单信息有误)")]
+    ScannedByOther,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +150,19 @@ impl Unpayable {
             Self::Expired => "expired",
             Self::CodeExpired => "code_expired",
             Self::OtherPayer => "other_payer",
+            Self::ScannedByOther => "scanned_by_other",
+        }
+    }
+
+    /// What the app says of it.
+    pub(crate) fn shown(self) -> &'static str {
+        match self {
+            Self::Paid => "订单已支付",
+            Self::Closed => "订单已关闭",
+            Self::Expired => "订单已过期",
+            Self::CodeExpired => "支付码已失效",
+            Self::OtherPayer => "下单账号与支付账号不一致",
+            Self::ScannedByOther => "商家订单信息有误",
         }
     }
 }

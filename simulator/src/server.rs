@@ -26,14 +26,14 @@ use tokio::{
 };
 use tracing::warn;
 
-use crate::{control, gateway, phone, wechat::Wechat};
+use crate::{control, gateway, pages, wechat::Wechat};
 
 pub(crate) async fn serve(wechat: Arc<Wechat>, listener: TcpListener) -> io::Result<()> {
     let stop = wechat.stop.clone();
     let router = Router::new()
         .merge(gateway::routes())
         .nest("/_sim", control::routes())
-        .merge(phone::routes())
+        .merge(pages::routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&wechat), drop_when_down))
         .with_state(wechat);
     axum::serve(Lines(listener), router.into_make_service_with_connect_info::<Line>())

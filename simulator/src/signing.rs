@@ -33,6 +33,7 @@ use crate::{
     credentials::{
         Credentials, MerchantCredentials, base64, from_base64, public_pem, random_digits, random_text,
     },
+    payers::Payer,
     wire::event::Event,
 };
 
@@ -316,9 +317,10 @@ impl Notary {
     /// What WeChat Pay would say of an order paid now, known to its ledger or not.
     pub fn paid_transaction(&self, out_trade_no: &str, total: i64) -> Value {
         let merchant = self.keys.merchant();
+        let appid = merchant.apps.first().map_or("", |app| &app.appid);
         json!({
             "mchid": merchant.mchid,
-            "appid": merchant.apps.first().map(|app| &app.appid),
+            "appid": appid,
             "out_trade_no": out_trade_no,
             "transaction_id": transaction_id(self.clock.now_ms()),
             "trade_type": "NATIVE",
@@ -326,7 +328,7 @@ impl Notary {
             "trade_state_desc": "支付成功",
             "bank_type": "OTHERS",
             "success_time": rfc3339(self.clock.now_ms()),
-            "payer": {"openid": DEFAULT_PAYER},
+            "payer": {"openid": Payer::first().openid(appid)},
             "amount": {
                 "total": total,
                 "payer_total": total,
@@ -387,9 +389,6 @@ impl Notary {
         })
     }
 }
-
-/// Who pays when nobody says who.
-pub(crate) const DEFAULT_PAYER: &str = "oSimulatedPayer0000000000001";
 
 pub(crate) fn transaction_id(now_ms: i64) -> String {
     format!("4200{}{}{}", random_digits(6), day(now_ms), random_digits(10))

@@ -5,9 +5,11 @@
 mod bills;
 mod entries;
 mod invariants;
+mod logins;
 mod notifications;
 mod orders;
 mod refunds;
+mod scans;
 
 use std::path::Path;
 
@@ -19,11 +21,13 @@ use sea_orm::{
 pub(crate) use crate::store::{
     bills::{BillFile, keep_bill_file},
     entries::{Account, Cause, Entry, balance, insert_entry},
+    logins::{find_login_code, forget_login_codes, insert_login_code, mark_login_code_used},
     notifications::{
         Delivered, Delivery, Notification, insert_delivery, insert_notification, update_notification,
     },
     orders::{By, PayerAttempt, add_payer_attempt, find_order, insert_order, update_order},
     refunds::{due_refunds, find_refund, insert_refund, refunds_of, update_refund},
+    scans::{keep_scan, scanned_by},
 };
 
 const SETTINGS: &str = "
@@ -68,6 +72,8 @@ impl Store {
             entries::TABLES,
             notifications::TABLES,
             bills::TABLES,
+            logins::TABLES,
+            scans::TABLES,
         ];
         for tables in tables {
             db.execute_unprepared(tables).await?;

@@ -18,6 +18,8 @@ pub(crate) struct Wechat {
     pub faults: Faults,
     pub notifier: Notifier,
     pub answer_delay: Duration,
+    /// Where OAuth may lead; empty: anywhere.
+    pub redirect_domains: Vec<String>,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
 }

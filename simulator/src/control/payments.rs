@@ -86,7 +86,7 @@ pub struct Payment {
     pub notifications: Vec<Told>,
 }
 
-/// One try of the payer: `paid`, `cancelled` or `failed`.
+/// One try of the payer: `paid`, `cancelled`, `failed` (no balance), `wrong_password` or `put_off`.
 #[derive(Clone, Debug, Serialize)]
 pub struct PayerTry {
     pub at: String,

@@ -1,0 +1,48 @@
+//! The pages: the payer's phone, and the list of payments. They talk to `/_sim/` only.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Path,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use rust_embed::RustEmbed;
+
+use crate::wechat::Wechat;
+
+#[derive(RustEmbed)]
+#[folder = "assets/"]
+struct Assets;
+
+/// Nothing from elsewhere; a checkout page may show the phone in a frame.
+const POLICY: HeaderValue = HeaderValue::from_static("default-src 'self'; base-uri 'none'");
+
+pub(crate) fn routes() -> Router<Arc<Wechat>> {
+    Router::new()
+        .route("/", get(async || page("index.html")))
+        .route("/phone", get(async || page("phone.html")))
+        .route("/assets/{name}", get(async |Path(name): Path<String>| page(&name)))
+}
+
+pub(crate) fn page(name: &str) -> Response {
+    let Some(file) = Assets::get(name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let mut response = Response::new(Body::from(file.data));
+    let headers = response.headers_mut();
+    if let Ok(kind) = HeaderValue::from_str(file.metadata.mimetype()) {
+        headers.insert(header::CONTENT_TYPE, kind);
+    }
+    restrict(headers);
+    response
+}
+
+/// What every page of ours is sent with.
+pub(crate) fn restrict(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+}
