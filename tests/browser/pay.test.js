@@ -1,14 +1,10 @@
 // From the demo shop to a paid order, as a person clicks.
 
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
 import { test, before, after } from "node:test";
-import { chromium } from "playwright-core";
 
+import { launch, newPage as newPageIn, shoot } from "./chromium.js";
 import { Everpaid } from "./everpaid.js";
-
-const screenshots = process.env.EVERPAID_SCREENSHOTS;
-if (screenshots) mkdirSync(screenshots, { recursive: true });
 
 /** @type {import("playwright-core").Browser} */
 let browser;
@@ -17,10 +13,7 @@ let dev;
 
 before(async () => {
   dev = await everpaid.start();
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-  });
+  browser = await launch();
 });
 
 after(async () => {
@@ -28,18 +21,7 @@ after(async () => {
   assert.equal(await everpaid.stop(), 0, "SIGTERM ends it in order");
 });
 
-async function newPage() {
-  const context = await browser.newContext({ locale: "zh-CN", viewport: { width: 1100, height: 800 } });
-  const page = await context.newPage();
-  page.problems = [];
-  page.on("pageerror", (error) => page.problems.push(String(error)));
-  page.on("console", (message) => message.type() === "error" && page.problems.push(message.text()));
-  return page;
-}
-
-async function shoot(page, name) {
-  if (screenshots) await page.screenshot({ path: `${screenshots}/${name}.png` });
-}
+const newPage = () => newPageIn(browser);
 
 /** Follows the link to the simulated phone and does there what a person does. */
 async function onThePhone(page, act) {
@@ -47,6 +29,7 @@ async function onThePhone(page, act) {
   await phone.getByRole("button", { name: "确认支付" }).waitFor();
   await shoot(phone, "phone");
   await phone.getByRole("button", { name: act }).click();
+  if (act === "确认支付") await phone.keyboard.type("123456");
   return phone;
 }
 

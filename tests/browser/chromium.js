@@ -1,0 +1,30 @@
+// Debian's Chromium, and pages that remember what went wrong in them.
+
+import { mkdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const screenshots = process.env.EVERPAID_SCREENSHOTS ?? fileURLToPath(new URL("../../target/screenshots", import.meta.url));
+mkdirSync(screenshots, { recursive: true });
+
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  });
+}
+
+/** A page of somebody of its own; `page.problems` lists what went wrong in it. */
+export async function newPage(browser, options = {}) {
+  const context = await browser.newContext({ locale: "zh-CN", viewport: { width: 1100, height: 860 }, reducedMotion: "reduce", ...options });
+  const page = await context.newPage();
+  page.problems = [];
+  page.on("pageerror", (error) => page.problems.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && page.problems.push(message.text()));
+  return page;
+}
+
+/** Keeps a picture, in target/screenshots unless EVERPAID_SCREENSHOTS says where. */
+export async function shoot(page, name) {
+  await page.screenshot({ path: `${screenshots}/${name}.png` });
+}
