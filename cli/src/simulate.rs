@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::ValueEnum;
-use simulator::{Simulator, TrustMode};
+use simulator::{Browser, BrowserClient, Simulator, TrustMode};
 
 use crate::terminal::ToldToStop;
 
@@ -44,6 +44,22 @@ pub struct Options {
     /// A host that OAuth may lead back to (网页授权域名), once for each; none: any.
     #[arg(long = "redirect-domain", value_name = "HOST")]
     redirect_domains: Vec<String>,
+    /// Where pages are shown as WeChat's own browser does; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS", requires = "browser_for")]
+    browser_listen: Option<SocketAddr>,
+    /// The server of those pages: http://127.0.0.1:8700.
+    #[arg(long, value_name = "URL", requires = "browser_listen")]
+    browser_for: Option<String>,
+    /// Which WeChat that browser is in; nobody can pay in a mini-program's web-view.
+    #[arg(long, value_enum, default_value_t = Client::Android)]
+    browser_client: Client,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Client {
+    Ios,
+    Android,
+    MiniProgram,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -66,11 +82,23 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         probe_share: options.probe_share,
         seed: options.seed,
         redirect_domains: options.redirect_domains,
+        browser: options.browser_listen.zip(options.browser_for).map(|(listen, pages)| Browser {
+            listen,
+            pages,
+            client: match options.browser_client {
+                Client::Ios => BrowserClient::Ios,
+                Client::Android => BrowserClient::Android,
+                Client::MiniProgram => BrowserClient::MiniProgram,
+            },
+        }),
         ..simulator::Options::default()
     })
     .await?;
     println!("WeChat Pay, simulated:  {}", simulator.url());
     println!("  credentials           {}/_sim/merchant", simulator.url());
+    if let Some(url) = simulator.browser_url() {
+        println!("  a WeChat browser      {url}");
+    }
     println!("  the payer's phone     {}/phone", simulator.url());
     let proxy = match options.proxy_listen {
         None => None,

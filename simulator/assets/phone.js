@@ -5,7 +5,8 @@
 //
 // As a sheet (`/phone?sheet`) it is the cashier that a page or a mini-program calls up. It says
 // {source, sheet: "ready"}, is given {source, invoke: {cashier, appid, parameters}}, and ends with
-// {source, sheet: "closed", outcome, message}; `message` is what the caller must hear word for word.
+// {source, sheet: "closed", outcome, message, shown}; `message`, when there is one, is what the caller
+// must hear word for word, and `shown` what the payer saw.
 
 import { ask } from "/assets/api.js";
 import { passwordPad } from "/assets/password.js";
@@ -35,7 +36,6 @@ start();
 async function start() {
   document.body.classList.toggle("sheet", isSheet);
   byId("home").hidden = isSheet;
-  byId("rescan").hidden = isSheet;
   listen();
   speak(draw);
   try {
@@ -68,7 +68,8 @@ function listen() {
   byId("again").addEventListener("click", () => open(phone.code));
   byId("rescan").addEventListener("click", () => goHome());
   byId("finish").addEventListener("click", () => (isSheet ? closeSheet("ok") : goHome()));
-  byId("close-refused").addEventListener("click", () => closeSheet("fail", phone.refused.message));
+  byId("give-up").addEventListener("click", () => closeSheet("fail"));
+  byId("close-refused").addEventListener("click", () => closeSheet("fail", phone.refused));
   if (isSheet) {
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && phone.screen === "pay" && !byId("password").open) decide("cancel");
@@ -84,18 +85,18 @@ async function beInvoked({ source, data }) {
     const invoked = await ask("phone/invoke", { cashier, appid, parameters, payer: payer.id });
     if (invoked.order) {
       become({ screen: "pay", code: invoked.code, order: invoked.order, done: null });
-      byId("pay").focus();
+      byId("pay").focus({ preventScroll: true });
     } else if (invoked.shown) {
       become({ screen: "refused", refused: invoked });
       byId("close-refused").focus();
-    } else closeSheet("fail", invoked.message);
+    } else closeSheet("fail", invoked);
   } catch {
     closeSheet("fail");
   }
 }
 
-function closeSheet(outcome, message) {
-  window.parent.postMessage({ source: SOURCE, sheet: "closed", outcome, message }, "*");
+function closeSheet(outcome, { message, shown } = {}) {
+  window.parent.postMessage({ source: SOURCE, sheet: "closed", outcome, message, shown }, "*");
 }
 
 async function goHome(problem = null) {
@@ -108,7 +109,7 @@ async function open(code) {
     const order = await ask("phone/open", { code, payer: payer.id });
     const paid = order.trade_state === "SUCCESS";
     become({ screen: paid ? "result" : "pay", code, order, done: paid ? "pay" : null, problem: null });
-    byId(phone.screen).focus();
+    byId(phone.screen).focus({ preventScroll: true });
   }, code);
 }
 
@@ -144,7 +145,7 @@ async function settle(what, order) {
   const { told } = OUTCOMES[what];
   if (isSheet && told === "cancel") return closeSheet("cancel");
   become({ screen: "result", order, done: what, problem: null });
-  byId("result").focus();
+  byId("result").focus({ preventScroll: true });
   if (!isSheet) tell(told, order.out_trade_no);
 }
 
@@ -225,6 +226,7 @@ function drawResult(order, { title, note, seal }) {
   byId("finish").hidden = !paid;
   byId("again").hidden = paid;
   byId("rescan").hidden = paid || isSheet;
+  byId("give-up").hidden = paid || !isSheet;
 }
 
 function waitingRow(order) {

@@ -6,6 +6,7 @@
 //! its keys are thrown away with its file, and it has no protection against the public internet.
 
 mod bills;
+mod browser;
 mod chance;
 mod clock;
 mod control;
@@ -43,6 +44,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    browser::Open,
     chance::Chance,
     clock::SimClock,
     faults::Faults,
@@ -54,6 +56,7 @@ use crate::{
     wechat::{CLOCK_OFFSET, CREDENTIALS, Wechat},
 };
 pub use crate::{
+    browser::{Browser, BrowserClient},
     clock::Now,
     control::{
         Console, ConsoleRefund, Ledger, LedgerAccount, LedgerPayment, LedgerRefund, PayerTry, Payment, Post,
@@ -93,6 +96,8 @@ pub struct Options {
     pub seed: Option<u64>,
     /// 网页授权域名: the hosts an OAuth page may send the payer back to; empty: any.
     pub redirect_domains: Vec<String>,
+    /// Pages to show as WeChat's own browser does, on a listener of its own.
+    pub browser: Option<Browser>,
     /// Ready-made keys instead of those in the file, or of new ones.
     pub credentials: Option<Credentials>,
 }
@@ -109,6 +114,7 @@ impl Default for Options {
             probe_share: 0.0,
             seed: None,
             redirect_domains: Vec::new(),
+            browser: None,
             credentials: None,
         }
     }
@@ -118,6 +124,7 @@ impl Default for Options {
 pub struct Simulator {
     wechat: Arc<Wechat>,
     addr: SocketAddr,
+    browser_addr: Option<SocketAddr>,
     server: JoinHandle<std::io::Result<()>>,
 }
 
@@ -136,10 +143,20 @@ impl Simulator {
         };
         let mode = options.mode;
         let keys = tokio::task::spawn_blocking(move || Keys::parse(&credentials, mode)).await??;
-        let listener = TcpListener::bind(options.listen)
-            .await
-            .with_context(|| format!("listening on {}", options.listen))?;
+        let listener = listen(options.listen).await?;
         let addr = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let browser = match &options.browser {
+            Some(browser) => {
+                let listener = listen(browser.listen).await?;
+                let mini_program = keys.merchant().apps.iter().find(|app| app.kind == AppKind::MiniProgram);
+                let mini_program = mini_program.map_or("", |app| &app.appid);
+                let open = Open::new(browser, listener.local_addr()?, addr, mini_program, stop.clone())?;
+                Some((Arc::new(open), listener))
+            }
+            None => None,
+        };
+        let browser_addr = browser.as_ref().map(|(_, listener)| listener.local_addr()).transpose()?;
         let wechat = Arc::new(Wechat {
             clock: Arc::new(SimClock::new(options.now, offset_ms)),
             merchants: Merchants::new(vec![keys])?,
@@ -150,13 +167,17 @@ impl Simulator {
             notifier: Notifier::new(options.time_scale)?,
             answer_delay: options.answer_delay,
             redirect_domains: options.redirect_domains,
-            stop: CancellationToken::new(),
+            windows: browser.as_ref().map(|(open, _)| open.windows()),
+            stop: stop.clone(),
             tasks: TaskTracker::new(),
         });
         wechat.tasks.spawn(Arc::clone(&wechat).dispatch());
+        if let Some((open, listener)) = browser {
+            wechat.tasks.spawn(browser::serve(open, listener));
+        }
         let server = tokio::spawn(server::serve(Arc::clone(&wechat), listener));
         tracing::info!(%addr, seed = wechat.chance.seed(), "the WeChat Pay simulator is listening");
-        Ok(Self { wechat, addr, server })
+        Ok(Self { wechat, addr, browser_addr, server })
     }
 
     pub fn addr(&self) -> SocketAddr {
@@ -166,6 +187,11 @@ impl Simulator {
     /// `http://127.0.0.1:…`, without a slash at the end.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// Where the pages of [`Options::browser`] are inside WeChat, without a slash at the end.
+    pub fn browser_url(&self) -> Option<String> {
+        self.browser_addr.map(|addr| format!("http://{addr}"))
     }
 
     pub fn merchant(&self) -> MerchantCredentials {
@@ -339,6 +365,10 @@ impl Drop for Simulator {
     fn drop(&mut self) {
         self.wechat.stop.cancel();
     }
+}
+
+async fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(addr).await.with_context(|| format!("listening on {addr}"))
 }
 
 async fn own_credentials(store: &Store, given: Option<Credentials>) -> anyhow::Result<Credentials> {

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    chance::Chance, clock::SimClock, faults::Faults, merchants::Merchants, notify::Notifier, store::Store,
+    browser::Windows, chance::Chance, clock::SimClock, faults::Faults, merchants::Merchants,
+    notify::Notifier, store::Store,
 };
 
 pub(crate) struct Wechat {
@@ -20,6 +21,8 @@ pub(crate) struct Wechat {
     pub answer_delay: Duration,
     /// Where OAuth may lead; empty: anywhere.
     pub redirect_domains: Vec<String>,
+    /// Pages that a payer sees inside WeChat.
+    pub windows: Option<Windows>,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
 }

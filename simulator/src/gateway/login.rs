@@ -17,6 +17,7 @@ use tracing::error;
 
 use super::Here;
 use crate::{
+    browser,
     credentials::{App, AppKind, base64, random_text},
     login::{BadCode, Door},
     pages,
@@ -40,7 +41,7 @@ async fn ask_to_authorize(
     match Asked::read(&wechat, &said) {
         Err(why) => why.into_response(),
         Ok(asked) if asked.door == Door::WebUserinfo => pages::page("authorize.html"),
-        Ok(asked) => asked.grant(&wechat, Payer::in_browser(&headers)).await,
+        Ok(asked) => asked.grant(&wechat, &headers).await,
     }
 }
 
@@ -52,7 +53,7 @@ async fn authorize(
 ) -> Response {
     match Asked::read(&wechat, &said) {
         Err(why) => why.into_response(),
-        Ok(asked) => asked.grant(&wechat, Payer::in_browser(&headers)).await,
+        Ok(asked) => asked.grant(&wechat, &headers).await,
     }
 }
 
@@ -100,8 +101,11 @@ impl Asked {
         Ok(Self { app, door, redirect_uri, state: state.to_owned() })
     }
 
-    async fn grant(mut self, wechat: &Wechat, payer: &Payer) -> Response {
-        match wechat.issue_code(self.door, &self.app, payer).await {
+    async fn grant(mut self, wechat: &Wechat, headers: &HeaderMap) -> Response {
+        if let Some(windows) = &wechat.windows {
+            self.redirect_uri = windows.inside(self.redirect_uri, &browser::host_in(headers));
+        }
+        match wechat.issue_code(self.door, &self.app, Payer::in_browser(headers)).await {
             Ok(code) => {
                 self.redirect_uri
                     .query_pairs_mut()

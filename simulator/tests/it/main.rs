@@ -1,6 +1,7 @@
 //! The simulator as a client sees it: over HTTP, signed by hand.
 
 mod bills;
+mod browser;
 mod client;
 mod controls;
 mod faults;
