@@ -7,7 +7,7 @@ use axum::{
     body::Body,
     extract::Path,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rust_embed::RustEmbed;
@@ -20,12 +20,24 @@ struct Assets;
 
 /// Nothing from elsewhere; a checkout page may show the phone in a frame.
 const POLICY: HeaderValue = HeaderValue::from_static("default-src 'self'; base-uri 'none'");
+/// A mini-program shows a developer's page, from wherever it is.
+const MINI_PROGRAM_POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'self'; frame-src http: https:; base-uri 'none'");
 
 pub(crate) fn routes() -> Router<Arc<Wechat>> {
     Router::new()
         .route("/", get(async || page("index.html")))
         .route("/phone", get(async || page("phone.html")))
+        .route("/mini-program", get(async || mini_program()))
+        // The demo shop's ear: it takes every notification, and asks WeChat Pay itself.
+        .route("/demo/notify", post(async || StatusCode::NO_CONTENT))
         .route("/assets/{name}", get(async |Path(name): Path<String>| page(&name)))
+}
+
+fn mini_program() -> Response {
+    let mut response = page("mini-program.html");
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, MINI_PROGRAM_POLICY);
+    response
 }
 
 pub(crate) fn page(name: &str) -> Response {

@@ -6,7 +6,9 @@ use crate::{client::start, merchant::Merchant};
 async fn the_pages_come_whole_and_need_nothing_from_elsewhere() {
     let (_simulator, client) = start().await;
     let get = async |target: &str| client.send(client.request("GET", target)).await.unwrap();
-    for target in ["/", "/phone?code_url=weixin://wxpay/bizpayurl?pr=x", "/assets/authorize.html"] {
+    for target in
+        ["/", "/phone?code_url=weixin://wxpay/bizpayurl?pr=x", "/assets/authorize.html", "/mini-program"]
+    {
         let page = get(target).await;
         assert_eq!(page.status, 200);
         assert!(page.headers["content-type"].to_str().unwrap().starts_with("text/html"));
