@@ -15,7 +15,16 @@ export async function ask(target, body) {
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
   });
-  const answer = await response.json();
+  return read(response);
+}
+
+/** Takes something away. @param {string} target */
+export async function drop(target) {
+  return read(await fetch(`/_sim/${target}`, { method: "DELETE" }));
+}
+
+async function read(response) {
+  const answer = response.status === 204 ? null : await response.json();
   if (!response.ok) throw new Refused(response.status, answer.error);
   return answer;
 }

@@ -4,8 +4,10 @@
 
 mod clock;
 mod console;
+mod events;
 mod faults;
 mod ledger;
+mod notifications;
 mod payments;
 mod phone;
 mod refunds;
@@ -14,7 +16,8 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{FromRequestParts, Path, Query, State},
+    extract::{FromRequestParts, Path, Query, Request, State},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -33,7 +36,7 @@ use crate::{
     credentials::MerchantCredentials, faults::BadFault, payer::ControlError, store::By, wechat::Wechat,
 };
 
-pub(crate) fn routes() -> Router<Arc<Wechat>> {
+pub(crate) fn routes(wechat: &Arc<Wechat>) -> Router<Arc<Wechat>> {
     Router::new()
         .route("/merchant", get(show_merchant))
         .merge(payments::routes())
@@ -43,10 +46,23 @@ pub(crate) fn routes() -> Router<Arc<Wechat>> {
         .merge(ledger::routes())
         .merge(clock::routes())
         .merge(faults::routes())
+        .merge(notifications::routes())
+        .merge(events::routes())
         .fallback(async || ControlError::NotFound("no such control".into()))
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, Json(json!({"error": "no such method here"})))
         })
+        .layer(middleware::from_fn_with_state(Arc::clone(wechat), tell_of_changes))
+}
+
+/// Whatever a control did is shown at once by the pages that are open.
+async fn tell_of_changes(State(wechat): Here, request: Request, next: Next) -> Response {
+    let only_reads = request.method().is_safe();
+    let response = next.run(request).await;
+    if !only_reads {
+        wechat.changed();
+    }
+    response
 }
 
 type Here = State<Arc<Wechat>>;

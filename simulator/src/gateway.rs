@@ -170,6 +170,7 @@ impl Wechat {
             Ok(keys) => self.serve(call, parts, &body, &keys).await?,
             Err(refusal) => Outcome::Answer(refusal.into_response()),
         };
+        self.changed();
         self.pause(self.answer_delay).await?;
         Ok(outcome)
     }

@@ -40,7 +40,7 @@ use std::{
 use anyhow::{Context, ensure};
 use http::HeaderMap;
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -168,6 +168,7 @@ impl Simulator {
             answer_delay: options.answer_delay,
             redirect_domains: options.redirect_domains,
             windows: browser.as_ref().map(|(open, _)| open.windows()),
+            changes: watch::Sender::new(0),
             stop: stop.clone(),
             tasks: TaskTracker::new(),
         });

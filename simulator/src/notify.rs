@@ -137,6 +137,7 @@ impl Wechat {
             }
         }
         self.notifier.tries.send_modify(|tries| *tries += 1);
+        self.changed();
     }
 
     /// Waits until no notification is due and none is on its way.

@@ -108,6 +108,7 @@ impl Wechat {
         store::add_payer_attempt(&txn, &order, &attempt(now, "paid")).await?;
         store::insert_notification(&txn, &notification).await?;
         txn.commit().await?;
+        self.changed();
         if sender == Sender::Dispatcher {
             self.notifier.wake();
         }
@@ -131,6 +132,7 @@ impl Wechat {
         };
         store::add_payer_attempt(&txn, &order, &attempt(now, outcome)).await?;
         txn.commit().await?;
+        self.changed();
         Ok(order)
     }
 

@@ -32,7 +32,7 @@ pub(crate) async fn serve(wechat: Arc<Wechat>, listener: TcpListener) -> io::Res
     let stop = wechat.stop.clone();
     let router = Router::new()
         .merge(gateway::routes())
-        .nest("/_sim", control::routes())
+        .nest("/_sim", control::routes(&wechat))
         .merge(pages::routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&wechat), drop_when_down))
         .with_state(wechat);

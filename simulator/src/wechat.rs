@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -23,6 +24,8 @@ pub(crate) struct Wechat {
     pub redirect_domains: Vec<String>,
     /// Pages that a payer sees inside WeChat.
     pub windows: Option<Windows>,
+    /// How often something changed that a page may be showing.
+    pub changes: watch::Sender<u64>,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
 }
@@ -37,6 +40,11 @@ pub(crate) struct Stopped;
 impl Wechat {
     pub(crate) fn now(&self) -> i64 {
         self.clock.now_ms()
+    }
+
+    /// Something changed that a page may be showing.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     /// Waits in real time.

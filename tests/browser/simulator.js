@@ -8,6 +8,9 @@ import { fileURLToPath } from "node:url";
 const executable = process.env.EVERPAID_BIN ?? fileURLToPath(new URL("../../target/debug/everpaid", import.meta.url));
 
 export class Simulator {
+  /** Where orders have their notifications sent; nobody listens there. */
+  notifyUrl = "http://127.0.0.1:9/notify";
+
   /** @param {string[]} options of `everpaid simulator` */
   static async start(...options) {
     const simulator = new Simulator();
@@ -62,7 +65,7 @@ export class Simulator {
 
   order(number, description, total, appid = this.merchant.apps[0].appid) {
     const { mchid } = this.merchant;
-    return { appid, mchid, description, out_trade_no: number, notify_url: "http://127.0.0.1:9/notify", amount: { total } };
+    return { appid, mchid, description, out_trade_no: number, notify_url: this.notifyUrl, amount: { total } };
   }
 
   /** The code_url of a new Native order. */

@@ -190,7 +190,7 @@ impl From<PayerAttempt> for PayerTry {
 }
 
 impl Told {
-    fn of(notification: Notification, deliveries: Vec<Delivery>) -> Self {
+    pub(super) fn of(notification: Notification, deliveries: Vec<Delivery>) -> Self {
         Self {
             event_type: notification.event.name(),
             out_refund_no: notification.out_refund_no,

@@ -88,6 +88,11 @@ impl Store {
         self.all(sql, [mchid.into(), out_trade_no.into()]).await?.iter().map(read_notification).collect()
     }
 
+    pub(crate) async fn newest_notifications(&self, limit: u64) -> Result<Vec<Notification>, DbErr> {
+        let sql = "SELECT * FROM notification ORDER BY rowid DESC LIMIT ?";
+        self.all(sql, [limit.into()]).await?.iter().map(read_notification).collect()
+    }
+
     pub(crate) async fn deliveries_of(&self, id: &str) -> Result<Vec<Delivery>, DbErr> {
         self.all("SELECT * FROM delivery WHERE notification_id = ? ORDER BY id", [id.into()])
             .await?

@@ -4,6 +4,7 @@ mod bills;
 mod browser;
 mod client;
 mod controls;
+mod events;
 mod faults;
 mod ledger;
 mod login;
