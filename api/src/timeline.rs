@@ -94,6 +94,7 @@ pub(crate) async fn show_timeline(
         payment::Entity::find().filter(payment::Column::OrderId.eq(order.id.clone())).all(db).await?;
     let subjects = payments.iter().map(|payment| payment.id.as_str());
     let subjects = subjects.chain(notifications.iter().map(|notification| notification.id.as_str()));
+    let subjects = subjects.chain([order.id.as_str()]);
     let jobs = job::Entity::find()
         .filter(job::Column::Kind.is_in(Kind::ALL.map(Kind::name)))
         .filter(job::Column::Subject.is_in(subjects))
@@ -144,8 +145,16 @@ impl From<job::Model> for Line {
             dead: job.dead_at.is_some(),
             runs: job.runs,
             failures: job.failures,
-            last_error: job.last_error,
+            last_error: job.last_error.map(without_cause),
         };
         Self { at: job.due_at, what }
+    }
+}
+
+/// What failed, and not in whose words: what follows the colon is the database's, or a library's.
+fn without_cause(error: String) -> String {
+    match error.split_once(": ") {
+        Some((what, _)) => what.to_owned(),
+        None => error,
     }
 }

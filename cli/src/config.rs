@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
@@ -84,6 +85,8 @@ pub struct Merchant {
     pub platform_certificate_files: Vec<PathBuf>,
     #[serde(default)]
     pub out_trade_no_prefix: String,
+    #[serde(default = "calls_per_second")]
+    pub calls_per_second: NonZeroU32,
     pub apps: BTreeMap<String, AppKind>,
     #[serde(default)]
     pub api_key_hashes: Vec<String>,
@@ -111,6 +114,10 @@ impl Default for WeChat {
     fn default() -> Self {
         Self { base_url: BASE_URL.to_owned(), backup_url: None }
     }
+}
+
+fn calls_per_second() -> NonZeroU32 {
+    worker::Budget::DEFAULT
 }
 
 fn listen() -> SocketAddr {
@@ -248,6 +255,7 @@ impl Merchant {
             public_key_file: None,
             platform_certificate_files: Vec::new(),
             out_trade_no_prefix: String::new(),
+            calls_per_second: calls_per_second(),
             apps: apps.collect(),
             api_key_hashes: vec![ApiKeyHash::of(api_key).to_hex()],
         }
@@ -330,7 +338,12 @@ impl Merchant {
             user_agent: format!("everpaid/{}", env!("CARGO_PKG_VERSION")),
             observer: std::sync::Arc::new(api::metrics::observe_call),
         })?;
-        Ok(worker::Merchant { client, apiv3_keys: apiv3_keys.collect::<Result<_, _>>()?, environment })
+        Ok(worker::Merchant {
+            client,
+            apiv3_keys: apiv3_keys.collect::<Result<_, _>>()?,
+            environment,
+            budget: worker::Budget::per_second(self.calls_per_second),
+        })
     }
 
     fn trusted_keys(&self, name: &str) -> anyhow::Result<TrustedKeys> {

@@ -62,6 +62,8 @@ pub struct Run {
     /// The column as it is; a newer process may know words that this one does not.
     pub kind: String,
     pub subject: String,
+    /// Whether somebody waits for it.
+    pub lane: Lane,
     /// The number of this run, from 1.
     pub number: i64,
     /// Runs before this one, in a row, that began and never reported back.
@@ -102,7 +104,7 @@ pub async fn claim_all(txn: &Txn, job_ids: &[i64]) -> Result<Vec<Run>, DbErr> {
     let sql = format!(
         "UPDATE job SET lease = $2, due_at = {now} + {span}, wanted_at = NULL, runs = runs + 1, unfinished = unfinished + 1
          WHERE id IN (SELECT id FROM job WHERE id IN ({ids}) AND dead_at IS NULL AND due_at <= {now} {skip})
-         RETURNING id, kind, subject, runs, unfinished, failures"
+         RETURNING id, kind, subject, lane, runs, unfinished, failures"
     );
     let statement = Statement::from_sql_and_values(backend, sql, values);
     let claimed = txn.query_all_raw(statement).await?.into_iter().map(|row| {
@@ -110,6 +112,7 @@ pub async fn claim_all(txn: &Txn, job_ids: &[i64]) -> Result<Vec<Run>, DbErr> {
             job_id: row.try_get("", "id")?,
             kind: row.try_get("", "kind")?,
             subject: row.try_get("", "subject")?,
+            lane: Lane::try_from_value(&row.try_get("", "lane")?)?,
             number: row.try_get("", "runs")?,
             unreported: row.try_get::<i64>("", "unfinished")? - 1,
             failures: row.try_get("", "failures")?,

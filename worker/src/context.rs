@@ -7,6 +7,8 @@ use jobs::Failure;
 use sea_orm::EntityTrait;
 use wechatpay::{ApiV3Key, Client, Environment};
 
+use crate::Budget;
+
 /// The database, the merchants, time and chance.
 #[derive(Clone)]
 pub struct Context {
@@ -23,6 +25,8 @@ pub struct Merchant {
     /// The current APIv3 key first, then the one before it while it is being replaced.
     pub apiv3_keys: Vec<ApiV3Key>,
     pub environment: Environment,
+    /// For what nobody waits for.
+    pub budget: Budget,
 }
 
 impl Context {

@@ -8,6 +8,7 @@ pub mod registry;
 mod handlers;
 pub mod facts;
 mod answers;
+mod budget;
 pub mod ladder;
 pub mod transition;
 mod execution;
@@ -17,5 +18,6 @@ mod transport;
 mod context;
 mod worker;
 
+pub use budget::Budget;
 pub use context::{Context, Merchant};
 pub use worker::Worker;

@@ -34,8 +34,10 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &ClosePayment) -> Res
     };
     crash_point!("close_payment.begun");
 
+    let merchant = context.merchant(&payment.merchant)?;
+    merchant.budget.turn(run.lane).await;
     run.has_time_for(CALL_LIMIT)?;
-    let client = &context.merchant(&payment.merchant)?.client;
+    let client = &merchant.client;
     match client.query_by_out_trade_no(&payment.out_trade_no).await {
         Ok(said) if facts::read(&said, &payment) == Ok(Word::Unpaid) => {
             run.has_time_for(CALL_LIMIT)?;
