@@ -107,7 +107,7 @@ async function goHome(problem = null) {
 async function open(code) {
   await attempt(async () => {
     const order = await ask("phone/open", { code, payer: payer.id });
-    const paid = order.trade_state === "SUCCESS";
+    const paid = ["SUCCESS", "REFUND"].includes(order.trade_state);
     become({ screen: paid ? "result" : "pay", code, order, done: paid ? "pay" : null, problem: null });
     byId(phone.screen).focus({ preventScroll: true });
   }, code);

@@ -170,6 +170,7 @@ impl Wechat {
             }
         }
         txn.commit().await?;
+        self.changed();
         self.notifier.wake();
         Ok(())
     }

@@ -20,7 +20,12 @@ export async function newPage(browser, options = {}) {
   const page = await context.newPage();
   page.problems = [];
   page.on("pageerror", (error) => page.problems.push(String(error)));
-  page.on("console", (message) => message.type() === "error" && page.problems.push(message.text()));
+  // A request that is refused is the page's business; a part of the page that is missing is a problem.
+  page.on("console", (message) => message.type() === "error" && !message.text().startsWith("Failed to load resource") && page.problems.push(message.text()));
+  page.on("response", (response) => {
+    const isPart = ["document", "script", "stylesheet", "image", "font"].includes(response.request().resourceType());
+    if (isPart && response.status() >= 400) page.problems.push(`${response.status()} ${response.url()}`);
+  });
   return page;
 }
 

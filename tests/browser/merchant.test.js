@@ -56,6 +56,21 @@ test("an order, its payment and every delivery appear by themselves", async () =
   assert.deepEqual(page.problems, []);
 });
 
+test("a refund is shown, and how it ends is chosen", async () => {
+  const page = await newPageIn(browser);
+  await page.goto(simulator.url);
+  await simulator.nativeOrder("VIEW-0003", "茉莉花茶", 3800);
+  await simulator.control("payments/VIEW-0003/pay", {});
+  await simulator.control("payments/VIEW-0003/refund", { refund: 800, reason: "少寄了一罐" });
+  const refund = page.locator("#refunds .entry").filter({ hasText: "少寄了一罐" });
+  await refund.getByText("退款中").waitFor();
+  await shoot(page, "merchant-view-refund");
+  await refund.getByRole("button", { name: "成功" }).click();
+  await refund.getByText("已退款").waitFor();
+  await page.locator("#taken").filter({ hasText: "已退 ¥8.00" }).waitFor();
+  assert.deepEqual(page.problems, []);
+});
+
 test("a fault is started, strikes and is stopped", async () => {
   const page = await newPageIn(browser);
   await page.goto(simulator.url);
