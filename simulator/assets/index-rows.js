@@ -88,8 +88,8 @@ export function refundRow(refund, settle) {
     element("div", "summary", element("span", "what", refund.reason || t("refund")), element("span", "sum", `−¥${yuan(refund.refund)}`), element("span", "more", element("span", `state ${refund.status}`, t(`refund_${refund.status}`)), code(refund.out_refund_no), time(refund.created_at))),
   );
   if (refund.status === "PROCESSING") {
-    const choices = ["succeed", "abnormal", "close"].map((how) => button(t(`refund_${how}`), "outlined small", () => settle(refund, how)));
-    row.append(element("div", "go", ...choices));
+    const choices = ["succeed", "abnormal", "close"].map((how) => button(t(`refund_${how}`), "outlined", () => settle(refund, how)));
+    row.append(element("div", "choices", ...choices));
   }
   return row;
 }

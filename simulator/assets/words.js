@@ -1,6 +1,6 @@
 // The words of both pages: Chinese first, and a switch that is remembered.
 
-const WORDS = {
+export const WORDS = {
   "zh-CN": {
     title: "微信支付模拟器",
     lead: "这里不是微信支付，而是它的模拟器：同样的路径、签名、加密、通知与重试，没有真实资金。把 SDK 的域名指向这里即可。",

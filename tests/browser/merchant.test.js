@@ -101,3 +101,17 @@ test("the view is the same in English, in the dark and on a small screen", async
   await page.getByRole("button", { name: "Confirm and pay" }).waitFor();
   assert.deepEqual(page.problems, []);
 });
+
+test("every page has its words in both languages", async () => {
+  const page = await newPageIn(browser);
+  for (const path of ["/", "/phone", "/mini-program", "/assets/mini-program-demo.html", "/assets/authorize.html"]) {
+    await page.goto(simulator.url + path);
+    const { chinese, english, used } = await page.evaluate(async () => {
+      const { WORDS } = await import("/assets/words.js");
+      const used = [...document.querySelectorAll("[data-t], [data-t-label]")].map(({ dataset }) => dataset.t ?? dataset.tLabel);
+      return { chinese: Object.keys(WORDS["zh-CN"]).sort(), english: Object.keys(WORDS.en).sort(), used };
+    });
+    assert.deepEqual(english, chinese);
+    assert.deepEqual(used.filter((key) => !chinese.includes(key)), [], path);
+  }
+});
