@@ -29,6 +29,10 @@ pub struct Options {
     /// Which key WeChat Pay signs with.
     #[arg(long, value_enum, default_value_t = Mode::PublicKey)]
     mode: Mode,
+    /// Simulated seconds in a second, 0 for a clock that stands still; by default as it was left,
+    /// and a second at first.
+    #[arg(long)]
+    clock_scale: Option<f64>,
     /// Divides the waits between repeated notifications: 60 makes minutes seconds.
     #[arg(long, default_value_t = 1.0)]
     time_scale: f64,
@@ -73,6 +77,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let simulator = Simulator::start(simulator::Options {
         listen: options.listen,
         data: (!options.in_memory).then_some(options.data),
+        clock_scale: options.clock_scale,
         time_scale: options.time_scale,
         mode: match options.mode {
             Mode::PublicKey => TrustMode::PublicKey,

@@ -46,14 +46,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     browser::Open,
     chance::Chance,
-    clock::SimClock,
+    clock::{Pace, SimClock, check_scale},
     faults::Faults,
     merchants::Merchants,
     notify::Notifier,
     payer::{Leave, Sender},
     signing::Keys,
     store::{By, Store},
-    wechat::{CLOCK_OFFSET, CREDENTIALS, Wechat},
+    wechat::{CLOCK, CREDENTIALS, Wechat},
 };
 pub use crate::{
     browser::{Browser, BrowserClient},
@@ -82,7 +82,11 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Its SQLite file; absent: everything is forgotten at the end.
     pub data: Option<PathBuf>,
-    /// Divides the waits between notifications; 1 is WeChat Pay's own pace.
+    /// Simulated seconds in a second, 0 for a clock that stands still; absent: as it was kept in
+    /// the file, otherwise 1.
+    pub clock_scale: Option<f64>,
+    /// Divides the waits between notifications, by the simulator's clock; 1 is WeChat Pay's own
+    /// pace.
     pub time_scale: f64,
     pub mode: TrustMode,
     /// A clock instead of the machine's; call [`Simulator::clock_moved`] when it jumps.
@@ -107,6 +111,7 @@ impl Default for Options {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             data: None,
+            clock_scale: None,
             time_scale: 1.0,
             mode: TrustMode::PublicKey,
             now: None,
@@ -134,12 +139,15 @@ impl Simulator {
             options.time_scale.is_finite() && options.time_scale > 0.0,
             "time_scale must be a positive number"
         );
+        if let Some(scale) = options.clock_scale {
+            check_scale(scale)?;
+        }
         ensure!((0.0..=1.0).contains(&options.probe_share), "probe_share must be from 0 to 1");
         let store = Store::open(options.data.as_deref()).await.context("opening the simulator's file")?;
         let credentials = own_credentials(&store, options.credentials).await?;
-        let offset_ms = match store.setting(CLOCK_OFFSET).await? {
-            Some(offset) => offset.parse().context("reading the clock's offset")?,
-            None => 0,
+        let pace = match store.setting(CLOCK).await? {
+            Some(pace) => serde_json::from_str(&pace).context("reading the clock's pace")?,
+            None => Pace::REAL,
         };
         let mode = options.mode;
         let keys = tokio::task::spawn_blocking(move || Keys::parse(&credentials, mode)).await??;
@@ -158,7 +166,8 @@ impl Simulator {
         };
         let browser_addr = browser.as_ref().map(|(_, listener)| listener.local_addr()).transpose()?;
         let wechat = Arc::new(Wechat {
-            clock: Arc::new(SimClock::new(options.now, offset_ms)),
+            clock: Arc::new(SimClock::new(options.now, pace)),
+            clock_change: tokio::sync::Mutex::default(),
             merchants: Merchants::new(vec![keys])?,
             store,
             chance: Chance::new(options.seed.unwrap_or_else(rand::random)),
@@ -172,6 +181,9 @@ impl Simulator {
             stop: stop.clone(),
             tasks: TaskTracker::new(),
         });
+        if let Some(scale) = options.clock_scale {
+            wechat.set_clock(|clock| clock.scale(scale)).await?;
+        }
         wechat.tasks.spawn(Arc::clone(&wechat).dispatch());
         if let Some((open, listener)) = browser {
             wechat.tasks.spawn(browser::serve(open, listener));
@@ -228,7 +240,23 @@ impl Simulator {
             return Err(far());
         }
         let span_ms = i64::try_from(span.as_millis()).map_err(|_| far())?;
-        Ok(self.wechat.advance_clock(span_ms).await?)
+        Ok(self.wechat.set_clock(|clock| clock.advance(span_ms)).await?)
+    }
+
+    /// From now on so many simulated seconds pass in a second; 0 freezes the clock.
+    pub async fn scale_clock(&self, scale: f64) -> Result<i64, ControlError> {
+        check_scale(scale)?;
+        Ok(self.wechat.set_clock(|clock| clock.scale(scale)).await?)
+    }
+
+    /// The clock stands still; it can be advanced all the same.
+    pub async fn freeze_clock(&self) -> Result<i64, ControlError> {
+        Ok(self.wechat.set_clock(|clock| clock.freeze(true)).await?)
+    }
+
+    /// The clock goes on, as fast as before it was frozen.
+    pub async fn thaw_clock(&self) -> Result<i64, ControlError> {
+        Ok(self.wechat.set_clock(|clock| clock.freeze(false)).await?)
     }
 
     /// Says that the injected clock jumped.

@@ -121,9 +121,12 @@ impl Wechat {
         let Some(next_at) = next_try.into_iter().chain(next_refund).min() else {
             return Ok(None);
         };
-        let wait_ms = u64::try_from(next_at - self.now()).unwrap_or(0);
-        let wait = Duration::from_millis(wait_ms.max(1));
-        Ok(Some(if self.clock.is_injected() { wait.min(INJECTED_CLOCK_LOOK) } else { wait }))
+        let wait = self.clock.wait_for(next_at);
+        Ok(if self.clock.is_injected() {
+            Some(wait.map_or(INJECTED_CLOCK_LOOK, |wait| wait.min(INJECTED_CLOCK_LOOK)))
+        } else {
+            wait
+        })
     }
 
     /// One try with all that goes wrong in it, written down.

@@ -12,6 +12,8 @@ use crate::{
 
 pub(crate) struct Wechat {
     pub clock: Arc<SimClock>,
+    /// Held while the clock is changed and that is written down.
+    pub clock_change: tokio::sync::Mutex<()>,
     pub merchants: Merchants,
     pub store: Store,
     pub chance: Chance,
@@ -30,7 +32,7 @@ pub(crate) struct Wechat {
     pub tasks: TaskTracker,
 }
 
-pub(crate) const CLOCK_OFFSET: &str = "clock_offset_ms";
+pub(crate) const CLOCK: &str = "clock";
 pub(crate) const CREDENTIALS: &str = "credentials";
 
 /// The simulator is stopping; whatever was going on is left as if the machine had died.
@@ -58,10 +60,13 @@ impl Wechat {
         }
     }
 
-    /// Moves the clock on, for good, and lets everything that was waiting for that time happen.
-    pub(crate) async fn advance_clock(&self, span_ms: i64) -> Result<i64, sea_orm::DbErr> {
-        let offset = self.clock.advance(span_ms);
-        self.store.set(CLOCK_OFFSET, &offset.to_string()).await?;
+    /// Changes the clock, for good, and lets everything that was waiting for a time look again.
+    pub(crate) async fn set_clock(&self, change: impl FnOnce(&SimClock)) -> Result<i64, sea_orm::DbErr> {
+        let _one_at_a_time = self.clock_change.lock().await;
+        change(&self.clock);
+        let pace =
+            serde_json::to_string(&self.clock.pace()).map_err(|e| sea_orm::DbErr::Json(e.to_string()))?;
+        self.store.set(CLOCK, &pace).await?;
         self.notifier.wake();
         Ok(self.now())
     }

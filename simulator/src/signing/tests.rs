@@ -4,13 +4,14 @@ use aes_gcm::aead::Payload;
 use serde_json::json;
 
 use super::*;
+use crate::clock::Pace;
 
 static CREDENTIALS: LazyLock<Credentials> = LazyLock::new(|| Credentials::generate().unwrap());
 
 fn notary(mode: TrustMode) -> Notary {
     Notary {
         keys: Arc::new(Keys::parse(&CREDENTIALS, mode).unwrap()),
-        clock: Arc::new(SimClock::new(Some(Arc::new(|| 1_789_173_000_000)), 0)),
+        clock: Arc::new(SimClock::new(Some(Arc::new(|| 1_789_173_000_000)), Pace::REAL)),
     }
 }
 

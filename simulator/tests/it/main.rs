@@ -3,6 +3,7 @@
 mod bills;
 mod browser;
 mod client;
+mod clock;
 mod controls;
 mod events;
 mod faults;
