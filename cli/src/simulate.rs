@@ -3,7 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context;
-use clap::ValueEnum;
+use clap::{
+    ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser},
+};
 use simulator::{Browser, BrowserClient, Simulator, TrustMode};
 
 use crate::terminal::ToldToStop;
@@ -57,6 +60,13 @@ pub struct Options {
     /// Which WeChat that browser is in; nobody can pay in a mini-program's web-view.
     #[arg(long, value_enum, default_value_t = Client::Android)]
     browser_client: Client,
+    /// What goes wrong from the start; may be repeated.
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(scenarios()))]
+    scenario: Vec<String>,
+}
+
+fn scenarios() -> impl Iterator<Item = PossibleValue> {
+    simulator::SCENARIOS.iter().map(|scenario| PossibleValue::new(scenario.name).help(scenario.en))
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -96,6 +106,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                 Client::MiniProgram => BrowserClient::MiniProgram,
             },
         }),
+        scenarios: options.scenario,
         ..simulator::Options::default()
     })
     .await?;

@@ -33,19 +33,31 @@ impl Chance {
         share > 0.0 && self.draw(purpose, subject) < share
     }
 
+    /// Is the subject one of those to which it happens? It stays so, however often it is asked.
+    pub(crate) fn picks(&self, share: f64, purpose: &str, subject: &str) -> bool {
+        part(self.about(purpose, subject)) < share
+    }
+
     /// A number from 0 up to and not including 1.
     pub(crate) fn draw(&self, purpose: &str, subject: &str) -> f64 {
-        let about = hash(&[&self.seed.to_be_bytes(), purpose.as_bytes(), b"\0", subject.as_bytes()]);
+        let about = self.about(purpose, subject);
         let nth = {
             let mut draws = self.draws.lock().unwrap_or_else(PoisonError::into_inner);
             let nth = draws.entry(about).or_default();
             *nth += 1;
             *nth
         };
-        let drawn = hash(&[&about.to_be_bytes(), &nth.to_be_bytes()]);
-        // 32 bits are exact in an f64, and fine enough for a share.
-        f64::from((drawn >> 32) as u32) / (f64::from(u32::MAX) + 1.0)
+        part(hash(&[&about.to_be_bytes(), &nth.to_be_bytes()]))
     }
+
+    fn about(&self, purpose: &str, subject: &str) -> u64 {
+        hash(&[&self.seed.to_be_bytes(), purpose.as_bytes(), b"\0", subject.as_bytes()])
+    }
+}
+
+/// 32 bits are exact in an f64, and fine enough for a share.
+fn part(drawn: u64) -> f64 {
+    f64::from((drawn >> 32) as u32) / (f64::from(u32::MAX) + 1.0)
 }
 
 fn hash(parts: &[&[u8]]) -> u64 {
@@ -87,5 +99,14 @@ mod tests {
     fn never_and_always() {
         let chance = Chance::new(3);
         assert!((0..100).all(|_| chance.happens(1.0, "x", "y") && !chance.happens(0.0, "x", "y")));
+        assert!(chance.picks(1.0, "x", "y") && !chance.picks(0.0, "x", "y"));
+    }
+
+    #[test]
+    fn a_subject_stays_picked() {
+        let chance = Chance::new(4);
+        let picked = || (0..100).filter(|i| chance.picks(0.3, "x", &i.to_string())).count();
+        assert_eq!(picked(), picked());
+        assert!((15..45).contains(&picked()), "{}", picked());
     }
 }

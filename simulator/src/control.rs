@@ -11,6 +11,7 @@ mod notifications;
 mod payments;
 mod phone;
 mod refunds;
+mod scenarios;
 
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ pub(crate) fn routes(wechat: &Arc<Wechat>) -> Router<Arc<Wechat>> {
         .merge(faults::routes())
         .merge(notifications::routes())
         .merge(events::routes())
+        .merge(scenarios::routes())
         .fallback(async || ControlError::NotFound("no such control".into()))
         .method_not_allowed_fallback(async || {
             (StatusCode::METHOD_NOT_ALLOWED, Json(json!({"error": "no such method here"})))

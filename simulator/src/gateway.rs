@@ -3,6 +3,7 @@
 mod bills;
 mod certificates;
 mod login;
+mod occasion;
 mod orders;
 mod refunds;
 
@@ -22,8 +23,8 @@ use serde_json::{Map, Value, json};
 use tracing::{debug, error};
 
 use crate::{
-    faults::{FaultKind, Target},
-    payer::{Pay, Sender},
+    faults::FaultKind,
+    payer::{ControlError, Pay, Sender},
     rules::{Endpoint, refund::Outcome as RefundOutcome},
     server::Line,
     signing::{Keys, Signature},
@@ -138,6 +139,8 @@ enum Call {
 enum Outcome {
     Answer(Response),
     Cut,
+    /// The connection stays open, and nothing comes.
+    Silence,
 }
 
 /// A good answer before it is signed.
@@ -152,14 +155,20 @@ struct Reply {
 
 async fn answer_call(wechat: Arc<Wechat>, line: Line, call: Call, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
-        return Refusal::param("请求体过大或不完整").into_response();
+    let body = match tokio::time::timeout(wechat.patience, to_bytes(body, LARGEST_BODY)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return Refusal::param("请求体过大或不完整").into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
     // A task of its own: WeChat Pay goes on with what it began when the caller hangs up.
-    let tasks = wechat.tasks.clone();
+    let (tasks, stop) = (wechat.tasks.clone(), wechat.stop.clone());
     let work = tasks.spawn(async move { wechat.exchange(&call, &parts, body).await });
     match work.await {
         Ok(Ok(Outcome::Answer(answer))) => answer,
+        Ok(Ok(Outcome::Silence)) => {
+            stop.cancelled().await;
+            line.cut()
+        }
         Ok(Ok(Outcome::Cut) | Err(Stopped)) | Err(_) => line.cut(),
     }
 }
@@ -183,15 +192,25 @@ impl Wechat {
         body: &[u8],
         keys: &Arc<Keys>,
     ) -> Result<Outcome, Stopped> {
-        let fault = self.faults.take_for_answer(call.target());
-        let kind = fault.as_ref().map(|fault| fault.kind);
-        let delay = Duration::from_millis(fault.and_then(|fault| fault.delay_ms).unwrap_or(0));
         let refuse = |refusal: Refusal| Ok(Outcome::Answer(refusal.into_response()));
+        let occasion = match self.occasion(call, parts, body, keys.mchid()).await {
+            Ok(occasion) => occasion,
+            Err(error) => return refuse(error.into()),
+        };
+        let fault = occasion.as_ref().and_then(|occasion| self.faults.take(&self.chance, occasion));
+        let kind = fault.as_ref().map(|fault| fault.kind);
+        let delay = Duration::from_millis(fault.as_ref().and_then(|fault| fault.delay_ms).unwrap_or(0));
+        let skew = fault.and_then(|fault| fault.skew_seconds).unwrap_or(0);
         match kind {
             Some(FaultKind::SlowBefore) => self.pause(delay).await?,
             Some(FaultKind::CutBefore) => return Ok(Outcome::Cut),
             Some(FaultKind::Html) => return Ok(Outcome::Answer(answer::html())),
             Some(FaultKind::NotFound) => return refuse(call.not_found()),
+            Some(FaultKind::PayWhileClosing) => {
+                if let Err(refusal) = self.pay_first(call, keys).await {
+                    return refuse(refusal);
+                }
+            }
             Some(FaultKind::Status429) => return refuse(Refusal::too_frequent()),
             Some(FaultKind::Status500) => return refuse(Refusal::system_error()),
             Some(FaultKind::Status502) => {
@@ -202,7 +221,7 @@ impl Wechat {
             }
             Some(FaultKind::Accepted202) => {
                 let reply = Reply::json(StatusCode::ACCEPTED, &json!({}));
-                return Ok(Outcome::Answer(self.sign(keys, reply, Signature::Right).await));
+                return Ok(Outcome::Answer(self.sign(keys, reply, Signature::Right, 0).await));
             }
             _ => {}
         }
@@ -210,6 +229,7 @@ impl Wechat {
         match (kind, &done) {
             (Some(FaultKind::CutAfter), _) => return Ok(Outcome::Cut),
             (Some(FaultKind::Accepted429), Ok(_)) => return refuse(Refusal::too_frequent()),
+            (Some(FaultKind::NoAnswer), _) => return Ok(Outcome::Silence),
             (Some(FaultKind::Slow), _) => self.pause(delay).await?,
             (Some(FaultKind::PayBeforeAnswer), Ok(reply)) => self.pay_now(keys, reply).await,
             _ => {}
@@ -228,12 +248,15 @@ impl Wechat {
         let signature = match kind {
             Some(FaultKind::WrongSignature) => Signature::Wrong,
             Some(FaultKind::ProbeSignature) => Signature::Probe,
-            None if self.chance.happens(self.probe_share, "probe answer", parts.uri.path()) => {
+            None if occasion.is_some_and(|occasion| {
+                self.chance.happens(self.probe_share, "probe answer", &occasion.subject())
+            }) =>
+            {
                 Signature::Probe
             }
             _ => Signature::Right,
         };
-        Ok(Outcome::Answer(self.sign(keys, reply, signature).await))
+        Ok(Outcome::Answer(self.sign(keys, reply, signature, skew).await))
     }
 
     /// Who is speaking: the merchant whose key signed the request.
@@ -340,8 +363,18 @@ impl Wechat {
         }
     }
 
-    async fn sign(&self, keys: &Arc<Keys>, reply: Reply, kind: Signature) -> Response {
-        let now = self.clock.signing_ms();
+    /// The payer is faster than the close that has come in; if he cannot pay, it is as it was.
+    async fn pay_first(&self, call: &Call, keys: &Keys) -> Result<(), Refusal> {
+        let Call::Close(number) = call else { return Ok(()) };
+        match self.pay(By::Number(keys.mchid(), number), &Pay::default(), Sender::Dispatcher).await {
+            Err(ControlError::Store(error)) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Signs an answer, with a date that is so many seconds off.
+    async fn sign(&self, keys: &Arc<Keys>, reply: Reply, kind: Signature, skew_seconds: i32) -> Response {
+        let now = self.clock.signing_ms() + i64::from(skew_seconds) * 1000;
         let signed = keys.off_thread(move |keys| {
             let headers = keys.sign(now, &reply.body, kind);
             answer::signed(reply.status, reply.body, headers)
@@ -354,19 +387,6 @@ impl Wechat {
 }
 
 impl Call {
-    fn target(&self) -> Target {
-        match self {
-            Self::Create(_) => Target::Create,
-            Self::FindOrder(_) | Self::FindTransaction(_) => Target::Query,
-            Self::Close(_) => Target::Close,
-            Self::Refund => Target::Refund,
-            Self::FindRefund(_) => Target::RefundQuery,
-            Self::TradeBill => Target::Bill,
-            Self::Download => Target::Download,
-            Self::Certificates => Target::Any,
-        }
-    }
-
     /// Observed: a 401 under `/v3/pay/transactions` has no `Request-ID`.
     fn sign_error(&self, message: &str) -> Refusal {
         Refusal { has_request_id: !self.is_of_an_order(), ..Refusal::sign_error(message) }

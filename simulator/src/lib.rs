@@ -24,6 +24,7 @@ mod phone;
 mod proxy;
 mod refunds;
 mod rules;
+mod scenario;
 mod server;
 mod signing;
 mod store;
@@ -70,6 +71,7 @@ pub use crate::{
         Endpoint,
         refund::{Outcome as RefundOutcome, Source as RefundSource},
     },
+    scenario::{Description, SCENARIOS, Scenario, ScenarioStatus},
     signing::{Notary, Signature, SignedNotification, TrustMode},
 };
 
@@ -93,6 +95,9 @@ pub struct Options {
     pub now: Option<Now>,
     /// How long every answer takes.
     pub answer_delay: Duration,
+    /// How long a client may take to send a request, and leave a connection without one; then it
+    /// is hung up on.
+    pub patience: Duration,
     /// The part of answers and notifications, from 0 to 1, whose signature is a probe (签名探测) that
     /// must be refused; the same call or notification is clean the next time.
     pub probe_share: f64,
@@ -102,6 +107,8 @@ pub struct Options {
     pub redirect_domains: Vec<String>,
     /// Pages to show as WeChat's own browser does, on a listener of its own.
     pub browser: Option<Browser>,
+    /// The [`SCENARIOS`] that run from the start, by their names.
+    pub scenarios: Vec<String>,
     /// Ready-made keys instead of those in the file, or of new ones.
     pub credentials: Option<Credentials>,
 }
@@ -116,10 +123,12 @@ impl Default for Options {
             mode: TrustMode::PublicKey,
             now: None,
             answer_delay: Duration::ZERO,
+            patience: Duration::from_secs(60),
             probe_share: 0.0,
             seed: None,
             redirect_domains: Vec::new(),
             browser: None,
+            scenarios: Vec::new(),
             credentials: None,
         }
     }
@@ -175,6 +184,7 @@ impl Simulator {
             faults: Faults::default(),
             notifier: Notifier::new(options.time_scale)?,
             answer_delay: options.answer_delay,
+            patience: options.patience,
             redirect_domains: options.redirect_domains,
             windows: browser.as_ref().map(|(open, _)| open.windows()),
             changes: watch::Sender::new(0),
@@ -183,6 +193,9 @@ impl Simulator {
         });
         if let Some(scale) = options.clock_scale {
             wechat.set_clock(|clock| clock.scale(scale)).await?;
+        }
+        for name in &options.scenarios {
+            wechat.start_scenario(name, None)?;
         }
         wechat.tasks.spawn(Arc::clone(&wechat).dispatch());
         if let Some((open, listener)) = browser {
@@ -367,6 +380,21 @@ impl Simulator {
 
     pub fn clear_faults(&self) {
         self.wechat.faults.clear();
+    }
+
+    /// Every scenario, and whether it runs.
+    pub fn scenarios(&self) -> Vec<ScenarioStatus> {
+        self.wechat.scenarios()
+    }
+
+    /// Starts a scenario beside whatever runs, with luck from this seed or from the simulator's
+    /// own, and returns the seed.
+    pub fn start_scenario(&self, name: &str, seed: Option<u64>) -> Result<u64, ControlError> {
+        self.wechat.start_scenario(name, seed)
+    }
+
+    pub fn stop_scenario(&self, name: &str) -> Result<(), ControlError> {
+        self.wechat.stop_scenario(name)
     }
 
     /// Waits until no notification is due and none is on its way; later tries may be waiting.

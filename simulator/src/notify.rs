@@ -1,7 +1,7 @@
 //! Telling the merchant: the dispatcher, WeChat Pay's retry ladder, and one try.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use tracing::{error, info};
 
 use crate::{
     credentials::{random_digits, random_text},
-    faults::FaultKind,
+    faults::{FaultKind, Occasion, Target},
     signing::{Envelope, Keys, Signature, notification_id, request_id},
     store::{self, Delivered, Delivery, Notification},
     wechat::Wechat,
@@ -38,6 +38,22 @@ pub(crate) struct Notifier {
     wake: Notify,
     slots: Arc<Semaphore>,
     tries: watch::Sender<u64>,
+    held: Mutex<Vec<Held>>,
+}
+
+/// A notification that lets the next one pass.
+struct Held {
+    id: String,
+    mchid: String,
+    /// Only the next one of this order counts.
+    order: Option<String>,
+}
+
+/// What is not true in a post.
+#[derive(Clone, Copy, Default)]
+struct Lie {
+    kind: Option<FaultKind>,
+    skew_seconds: i32,
 }
 
 impl Notifier {
@@ -56,7 +72,25 @@ impl Notifier {
             wake: Notify::new(),
             slots: Arc::new(Semaphore::new(AT_ONCE)),
             tries: watch::Sender::new(0),
+            held: Mutex::default(),
         })
+    }
+
+    fn hold(&self, told: &Notification, order: Option<String>) {
+        let held = Held { id: told.id.clone(), mchid: told.mchid.clone(), order };
+        self.held().push(held);
+    }
+
+    /// Those that waited for this one to be told first.
+    fn let_go_by(&self, told: &Notification) -> Vec<String> {
+        let is_told =
+            |number: &String| *number == told.out_trade_no || told.out_refund_no.as_ref() == Some(number);
+        let waited = |held: &mut Held| held.mchid == told.mchid && held.order.as_ref().is_none_or(is_told);
+        self.held().extract_if(.., waited).map(|held| held.id).filter(|id| *id != told.id).collect()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something became due, or the time changed.
@@ -155,12 +189,19 @@ impl Wechat {
     }
 
     async fn try_to_notify(self: &Arc<Self>, mut told: Notification) -> Result<(), TryError> {
-        let fault = self.faults.take_for_notification(told.was_delayed);
+        let occasion = Occasion {
+            target: Target::Notify,
+            mchid: told.mchid.clone(),
+            numbers: told.out_refund_no.iter().chain([&told.out_trade_no]).cloned().collect(),
+            path: String::new(),
+            was_put_off: told.was_delayed,
+        };
+        let fault = self.faults.take(&self.chance, &occasion);
         let kind = match &fault {
             Some(fault) => Some(fault.kind),
             None => self
                 .chance
-                .happens(self.probe_share, "probe notification", &told.out_trade_no)
+                .happens(self.probe_share, "probe notification", &occasion.subject())
                 .then_some(FaultKind::ProbeSignature),
         };
         match kind {
@@ -168,37 +209,47 @@ impl Wechat {
                 told.state = Delivered::NeverSent;
                 return self.record(&told, &[]).await;
             }
-            Some(FaultKind::Delay) => {
-                let delay = fault.and_then(|fault| fault.delay_ms).unwrap_or(0);
+            Some(put_off @ (FaultKind::Delay | FaultKind::Reorder)) => {
+                let delay = fault.as_ref().and_then(|fault| fault.delay_ms).unwrap_or(0);
                 told.was_delayed = true;
                 told.next_at = Some(self.now().saturating_add_unsigned(delay));
-                return self.record(&told, &[]).await;
+                self.record(&told, &[]).await?;
+                if put_off == FaultKind::Reorder {
+                    self.notifier.hold(&told, fault.and_then(|fault| fault.order));
+                }
+                return Ok(());
             }
             _ => {}
         }
         told.attempts += 1;
+        let lie = Lie { kind, skew_seconds: fault.and_then(|fault| fault.skew_seconds).unwrap_or(0) };
         let deliveries = match kind {
             Some(FaultKind::Duplicate) => {
                 let (one, other) = tokio::join!(
-                    self.post(&told, kind, &self.notifier.twin),
-                    self.post(&told, kind, &self.notifier.twin)
+                    self.post(&told, lie, &self.notifier.twin),
+                    self.post(&told, lie, &self.notifier.twin)
                 );
                 vec![one?, other?]
             }
             Some(FaultKind::UnknownEvent) => vec![
-                self.post(&unknown_event(&told), kind, &self.notifier.client).await?,
-                self.post(&told, None, &self.notifier.client).await?,
+                self.post(&unknown_event(&told), lie, &self.notifier.client).await?,
+                self.post(&told, Lie::default(), &self.notifier.client).await?,
+            ],
+            Some(FaultKind::Repeat) => vec![
+                self.post(&told, lie, &self.notifier.client).await?,
+                self.post(&told, lie, &self.notifier.client).await?,
             ],
             Some(FaultKind::ProbeSignature) => vec![
-                self.post(&told, kind, &self.notifier.client).await?,
-                self.post(&told, None, &self.notifier.client).await?,
+                self.post(&told, lie, &self.notifier.client).await?,
+                self.post(&told, Lie::default(), &self.notifier.client).await?,
             ],
-            _ => vec![self.post(&told, kind, &self.notifier.client).await?],
+            _ => vec![self.post(&told, lie, &self.notifier.client).await?],
         };
         // A probe is there to be refused, and an unknown event is another one; taking them settles
-        // nothing.
+        // nothing. Nor does what nobody heard.
         let others = [FaultKind::ProbeSignature, FaultKind::UnknownEvent].map(name);
-        let taken = deliveries.iter().any(|sent| !others.contains(&sent.fault) && is_taken(&told, sent));
+        let taken = kind != Some(FaultKind::Unheard)
+            && deliveries.iter().any(|sent| !others.contains(&sent.fault) && is_taken(&told, sent));
         told.next_at = None;
         told.state = if taken {
             Delivered::Taken
@@ -209,7 +260,13 @@ impl Wechat {
                 None => Delivered::GivenUp,
             }
         };
-        self.record(&told, &deliveries).await
+        self.record(&told, &deliveries).await?;
+        let held = self.notifier.let_go_by(&told);
+        if !held.is_empty() {
+            self.store.make_due(&held, self.now()).await?;
+            self.notifier.wake();
+        }
+        Ok(())
     }
 
     async fn record(&self, told: &Notification, sent: &[Delivery]) -> Result<(), TryError> {
@@ -232,12 +289,13 @@ impl Wechat {
     async fn post(
         self: &Arc<Self>,
         told: &Notification,
-        kind: Option<FaultKind>,
+        Lie { kind, skew_seconds }: Lie,
         client: &reqwest::Client,
     ) -> Result<Delivery, TryError> {
         let content = altered(&told.content, kind)?;
         let (id, created_at, event) = (told.id.clone(), told.created_at, told.event);
-        let (now, dated) = (self.now(), self.clock.signing_ms());
+        let now = self.now();
+        let dated = self.clock.signing_ms() + i64::from(skew_seconds) * 1000;
         let signature = match kind {
             Some(FaultKind::WrongSignature) => Signature::Wrong,
             Some(FaultKind::ProbeSignature) => Signature::Probe,

@@ -15,40 +15,82 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, Request, State, connect_info::Connected},
+    extract::{ConnectInfo, Request, State},
     middleware::{self, Next},
     response::Response,
-    serve::{IncomingStream, Listener},
+};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
+    sync::watch,
 };
-use tracing::warn;
+use tower::ServiceExt;
+use tracing::{debug, warn};
 
-use crate::{control, gateway, pages, wechat::Wechat};
+use crate::{
+    control,
+    faults::{ActiveFault, Faults},
+    gateway, pages,
+    wechat::Wechat,
+};
 
+/// How long to wait before trying again what the system refused.
+const BREATH: Duration = Duration::from_millis(100);
+const BACKLOG: u32 = 1024;
+
+/// Serves until the simulator stops, and ends what is going on first.
 pub(crate) async fn serve(wechat: Arc<Wechat>, listener: TcpListener) -> io::Result<()> {
-    let stop = wechat.stop.clone();
     let router = Router::new()
         .merge(gateway::routes())
         .nest("/_sim", control::routes(&wechat))
         .merge(pages::routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&wechat), drop_when_down))
-        .with_state(wechat);
-    axum::serve(Lines(listener), router.into_make_service_with_connect_info::<Line>())
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+        .with_state(Arc::clone(&wechat));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(wechat.patience);
+    let mut door = Door::new(Arc::clone(&wechat), listener)?;
+    let connections = GracefulShutdown::new();
+    loop {
+        let stream = tokio::select! {
+            stream = door.next() => stream,
+            () = wechat.stop.cancelled() => break,
+        };
+        let line = Line::default();
+        let connection = Connection { stream, line: line.clone() };
+        let service = router.clone().map_request(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(ConnectInfo(line.clone()));
+            request
+        });
+        let service = TowerToHyperService::new(service);
+        let served = connections.watch(http.serve_connection(TokioIo::new(connection), service));
+        tokio::spawn(async move {
+            if let Err(error) = served.await {
+                debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(door);
+    connections.shutdown().await;
+    Ok(())
 }
 
-/// "WeChat is down": whoever calls one of its paths is hung up on.
+/// "WeChat is down": whoever calls one of its paths is hung up on, and everyone who still has a
+/// connection while new ones are refused.
 async fn drop_when_down(
     State(wechat): State<Arc<Wechat>>,
     ConnectInfo(line): ConnectInfo<Line>,
     request: Request,
     next: Next,
 ) -> Response {
-    if request.uri().path().starts_with("/v3/") && wechat.faults.take_down() {
+    let is_down = request.uri().path().starts_with("/v3/") && wechat.faults.take_down();
+    if is_down || wechat.faults.refused().is_some() {
         return line.cut();
     }
     next.run(request).await
@@ -68,40 +110,71 @@ impl Line {
     }
 }
 
-impl Connected<IncomingStream<'_, Lines>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Lines>) -> Self {
-        stream.io().line.clone()
-    }
+/// The listening socket, which is closed while connections are to be refused.
+struct Door {
+    wechat: Arc<Wechat>,
+    addr: SocketAddr,
+    listener: Option<TcpListener>,
+    changes: watch::Receiver<()>,
 }
 
-struct Lines(TcpListener);
+impl Door {
+    fn new(wechat: Arc<Wechat>, listener: TcpListener) -> io::Result<Self> {
+        let changes = wechat.faults.changes();
+        Ok(Self { addr: listener.local_addr()?, wechat, listener: Some(listener), changes })
+    }
 
-impl Listener for Lines {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn next(&mut self) -> TcpStream {
         loop {
-            match self.0.accept().await {
-                Ok((stream, from)) => {
-                    // Without it a small answer waits for the peer's delayed acknowledgement.
-                    if let Err(error) = stream.set_nodelay(true) {
-                        warn!(%error, "setting TCP_NODELAY failed");
-                    }
-                    let line = Line::default();
-                    return (Connection { stream, line }, from);
-                }
+            if let Some(ActiveFault { id, fault, .. }) = self.wechat.faults.refused() {
+                self.stay_shut(id, Duration::from_millis(fault.delay_ms.unwrap_or(0))).await;
+            }
+            match self.accept().await {
+                Ok(Some(stream)) => return stream,
+                Ok(None) => {}
                 Err(error) => {
-                    warn!(%error, "accepting a connection failed");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    warn!(%error, addr = %self.addr, "listening failed");
+                    tokio::time::sleep(BREATH).await;
                 }
             }
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+    /// The next connection, or nothing when the faults have changed.
+    async fn accept(&mut self) -> io::Result<Option<TcpStream>> {
+        let listener = match &mut self.listener {
+            Some(listener) => listener,
+            shut => shut.insert(bind(self.addr)?.listen(BACKLOG)?),
+        };
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            _ = self.changes.changed() => return Ok(None),
+        };
+        // Without it a small answer waits for the peer's delayed acknowledgement.
+        stream.set_nodelay(true)?;
+        Ok(Some(stream))
     }
+
+    /// Listens to nobody until the fault is over.
+    async fn stay_shut(&mut self, id: u64, span: Duration) {
+        self.listener = None;
+        // Bound without listening it refuses, and keeps the port from everyone else.
+        let reserved = bind(self.addr);
+        let is_over = |faults: &Faults| faults.refused().is_none_or(|fault| fault.id != id);
+        let removed =
+            async { while !is_over(&self.wechat.faults) && self.changes.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(span, removed).await;
+        self.wechat.faults.remove(id);
+        self.listener = reserved.and_then(|socket| socket.listen(BACKLOG)).ok();
+    }
+}
+
+fn bind(addr: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // Connections of before are still being ended on this port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    Ok(socket)
 }
 
 struct Connection {

@@ -22,6 +22,8 @@ pub(crate) struct Wechat {
     pub faults: Faults,
     pub notifier: Notifier,
     pub answer_delay: Duration,
+    /// How long a request may take to come in.
+    pub patience: Duration,
     /// Where OAuth may lead; empty: anywhere.
     pub redirect_domains: Vec<String>,
     /// Pages that a payer sees inside WeChat.

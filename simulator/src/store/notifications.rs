@@ -127,6 +127,14 @@ impl Store {
         .collect()
     }
 
+    /// Lets notifications that wait for a later time go now.
+    pub(crate) async fn make_due(&self, ids: &[String], now: i64) -> Result<(), DbErr> {
+        let sql = "UPDATE notification SET next_at = ?
+            WHERE state = 'pending' AND next_at > ? AND id IN (SELECT value FROM json_each(?))";
+        let ids = serde_json::to_string(ids).map_err(|error| DbErr::Json(error.to_string()))?;
+        self.run(sql, [now.into(), now.into(), ids.into()]).await
+    }
+
     /// When the next try is due, and when the next refund ends.
     pub(crate) async fn next_due(&self) -> Result<(Option<i64>, Option<i64>), DbErr> {
         let row = self

@@ -1,4 +1,9 @@
-use std::time::{Duration, Instant};
+use std::{
+    io::ErrorKind,
+    time::{Duration, Instant},
+};
+
+use tokio::net::TcpStream;
 
 use simulator::{Fault, FaultKind, Pay, Simulator, Target};
 
@@ -88,6 +93,148 @@ async fn down_means_every_connection_is_dropped_but_the_controls_stay() {
     assert_eq!(client.control("GET", "/ledger", "").await.status, 200);
     assert!(simulator.remove_fault(id));
     assert_eq!(client.query("ORDER-1").await.status, 404);
+}
+
+/// Tries to connect until that ends in this way.
+async fn connects(simulator: &Simulator, wanted: Result<(), ErrorKind>) {
+    loop {
+        let tried = TcpStream::connect(simulator.addr()).await;
+        if tried.map(drop).map_err(|error| error.kind()) == wanted {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn connections_are_refused_until_someone_ends_it() {
+    let (simulator, client) = start().await;
+    assert_eq!(client.query("ORDER-1").await.status, 404);
+    let id = simulator.add_fault(Fault::new(FaultKind::Refused).delay_ms(60_000)).unwrap();
+    connects(&simulator, Err(ErrorKind::ConnectionRefused)).await;
+    // Neither on a new connection nor on the one that is still open, and not for the controls.
+    for target in ["/v3/certificates", "/_sim/ledger"] {
+        assert!(client.try_call("GET", target, "").await.is_err(), "{target}");
+    }
+    assert!(simulator.remove_fault(id));
+    connects(&simulator, Ok(())).await;
+    assert_eq!(client.query("ORDER-1").await.status, 404);
+}
+
+#[tokio::test]
+async fn refusing_connections_ends_by_itself() {
+    let (simulator, client) = start().await;
+    let fault = r#"{"kind":"refused","delay_ms":50}"#;
+    assert_eq!(client.control("POST", "/faults", fault).await.status, 201);
+    connects(&simulator, Err(ErrorKind::ConnectionRefused)).await;
+    connects(&simulator, Ok(())).await;
+    assert!(simulator.faults().is_empty());
+    assert_eq!(client.query("ORDER-1").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_simulator_stops_while_it_refuses() {
+    let (simulator, _client) = start().await;
+    simulator.add_fault(Fault::new(FaultKind::Refused).delay_ms(60_000)).unwrap();
+    connects(&simulator, Err(ErrorKind::ConnectionRefused)).await;
+    let stopping = Instant::now();
+    simulator.stop().await;
+    assert!(stopping.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn an_answer_never_comes_and_the_effect_is_there() {
+    let (simulator, client) = start().await;
+    once(&simulator, FaultKind::NoAnswer, Target::Create);
+    let order = client.native_order("ORDER-1", NOWHERE);
+    let mut waiting = Box::pin(client.try_create(&order));
+    let looked = async { while client.query("ORDER-1").await.status != 200 {} };
+    tokio::select! {
+        _ = &mut waiting => panic!("it was answered"),
+        () = looked => {}
+    }
+    let stopping = Instant::now();
+    simulator.stop().await;
+    assert!(stopping.elapsed() < Duration::from_secs(2));
+    assert!(waiting.await.is_err());
+}
+
+#[tokio::test]
+async fn a_skewed_answer_is_rightly_signed_with_a_wrong_date() {
+    let (simulator, client) = start().await;
+    for skew in [600, -600] {
+        let fault = Fault::new(FaultKind::ClockSkew).on(Target::Query).times(1).skew_seconds(skew);
+        simulator.add_fault(fault).unwrap();
+        client.create("native", &client.native_order("ORDER-1", NOWHERE)).await;
+        // `call` verifies the signature and not its date.
+        let dated = dated(&client.query("ORDER-1").await.headers);
+        assert!((dated - client.said().timestamp - i64::from(skew)).abs() < 60);
+    }
+}
+
+fn dated(headers: &http::HeaderMap) -> i64 {
+    headers["wechatpay-timestamp"].to_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_payer_is_faster_than_the_close_that_has_come_in() {
+    let (simulator, client) = start().await;
+    let mut merchant = Merchant::open().await;
+    once(&simulator, FaultKind::PayWhileClosing, Target::Close);
+    client.create("native", &client.native_order("ORDER-1", &merchant.notify_url)).await;
+    assert_eq!(client.close("ORDER-1").await.outcome(), (400, "ORDER_PAID".into()));
+    assert_eq!(client.state("ORDER-1").await, "SUCCESS");
+    assert_eq!(merchant.next().await.transaction(&client).unwrap()["out_trade_no"], "ORDER-1");
+    assert_eq!(simulator.ledger().await.unwrap().payments.len(), 1);
+
+    // Who cannot pay changes nothing.
+    once(&simulator, FaultKind::PayWhileClosing, Target::Close);
+    client.create("native", &client.native_order("ORDER-2", &merchant.notify_url)).await;
+    simulator.advance_clock(Duration::from_secs(2 * 3600)).await.unwrap();
+    assert_eq!(client.close("ORDER-2").await.status, 204);
+    assert_eq!(client.close("ORDER-3").await.outcome(), (404, "ORDER_NOT_EXIST".into()));
+}
+
+#[tokio::test]
+async fn each_order_is_denied_twice_and_then_found() {
+    let (simulator, client) = start().await;
+    simulator.add_fault(Fault::new(FaultKind::NotFound).each(2)).unwrap();
+    for number in ["ORDER-1", "ORDER-2"] {
+        client.create("native", &client.native_order(number, NOWHERE)).await;
+        simulator.pay(number, Pay::default()).await.unwrap();
+    }
+    let id = simulator.payment("ORDER-2").await.unwrap().transaction_id.unwrap();
+    let by_id = format!("/v3/pay/transactions/id/{id}?mchid={}", client.merchant.mchid);
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(client.query("ORDER-1").await.status);
+    }
+    // By whichever number: it is the same order.
+    statuses.push(client.call("GET", &by_id, "").await.status);
+    statuses.push(client.query("ORDER-2").await.status);
+    statuses.push(client.call("GET", &by_id, "").await.status);
+    assert_eq!(statuses, [404, 404, 200, 404, 404, 200]);
+}
+
+#[tokio::test]
+async fn a_fault_for_one_order_spares_the_others() {
+    let (simulator, client) = start().await;
+    simulator.add_fault(Fault::new(FaultKind::Status500).order("ORDER-2")).unwrap();
+    simulator.add_fault(Fault::new(FaultKind::Status503).mchid("1900000009")).unwrap();
+    let create =
+        async |number: &str| client.create("native", &client.native_order(number, NOWHERE)).await.status;
+    assert_eq!((create("ORDER-1").await, create("ORDER-2").await), (200, 500));
+    assert_eq!(client.close("ORDER-2").await.status, 500);
+    assert_eq!(client.query("ORDER-2").await.status, 500);
+    assert_eq!(client.query("ORDER-1").await.status, 200);
+}
+
+#[tokio::test]
+async fn certificates_can_be_aimed_at() {
+    let (simulator, client) = start().await;
+    once(&simulator, FaultKind::Status503, Target::Certificates);
+    assert_eq!(client.query("ORDER-1").await.status, 404);
+    assert_eq!(client.call("GET", "/v3/certificates", "").await.status, 503);
+    assert!(simulator.faults().is_empty());
 }
 
 #[tokio::test]
@@ -220,6 +367,69 @@ async fn a_delayed_notification_comes_once_in_its_time() {
     assert!(posts.is_empty());
     simulator.advance_clock(Duration::from_secs(60)).await.unwrap();
     merchant.next().await;
+}
+
+#[tokio::test]
+async fn a_repeated_notification_comes_again_when_it_is_answered() {
+    let (simulator, client, _merchant, posts) = paid_under(Fault::new(FaultKind::Repeat)).await;
+    assert_eq!(posts.len(), 2);
+    assert_eq!(posts[0].envelope()["id"], posts[1].envelope()["id"]);
+    assert_ne!(posts[0].headers["wechatpay-signature"], posts[1].headers["wechatpay-signature"]);
+    assert!(posts.iter().all(|posted| posted.transaction(&client).is_ok()));
+    let payment = simulator.payment("ORDER-1").await.unwrap();
+    assert_eq!((payment.notifications[0].state, payment.notifications[0].attempts), ("taken", 1));
+}
+
+#[tokio::test]
+async fn a_notification_whose_answer_is_not_heard_comes_again_by_the_ladder() {
+    let fault = Fault::new(FaultKind::Unheard).times(1);
+    let (simulator, client, mut merchant, posts) = paid_under(fault).await;
+    assert_eq!(posts.len(), 1);
+    let payment = simulator.payment("ORDER-1").await.unwrap();
+    assert_eq!(payment.notifications[0].state, "pending");
+    assert_eq!(payment.notifications[0].deliveries[0].status, Some(204));
+    simulator.advance_clock(Duration::from_secs(15)).await.unwrap();
+    assert!(merchant.next().await.transaction(&client).is_ok());
+    simulator.notifications_settled().await.unwrap();
+    assert_eq!(simulator.payment("ORDER-1").await.unwrap().notifications[0].state, "taken");
+}
+
+#[tokio::test]
+async fn a_skewed_notification_is_rightly_signed_with_a_wrong_date() {
+    let fault = Fault::new(FaultKind::ClockSkew).on(Target::Notify).skew_seconds(-600);
+    let (_simulator, client, _merchant, posts) = paid_under(fault).await;
+    assert!(posts[0].transaction(&client).is_ok());
+    assert!((dated(&posts[0].headers) - client.said().timestamp + 600).abs() < 60);
+}
+
+#[tokio::test]
+async fn the_later_payment_is_told_first() {
+    let fault = Fault::new(FaultKind::Reorder).times(1).delay_ms(60_000);
+    let (simulator, client, mut merchant, posts) = paid_under(fault).await;
+    assert!(posts.is_empty());
+    client.create("native", &client.native_order("ORDER-2", &merchant.notify_url)).await;
+    simulator.pay("ORDER-2", Pay::default()).await.unwrap();
+    let mut numbers = Vec::new();
+    for _ in 0..2 {
+        let told = merchant.next().await.transaction(&client).unwrap();
+        numbers.push(told["out_trade_no"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(numbers, ["ORDER-2", "ORDER-1"]);
+}
+
+#[tokio::test]
+async fn a_notification_that_nobody_overtakes_comes_in_the_end() {
+    // Only the next one of its own order would let it go.
+    let fault = Fault::new(FaultKind::Reorder).order("ORDER-1").delay_ms(60_000);
+    let (simulator, client, mut merchant, posts) = paid_under(fault).await;
+    assert!(posts.is_empty());
+    client.create("native", &client.native_order("ORDER-2", &merchant.notify_url)).await;
+    simulator.pay("ORDER-2", Pay::default()).await.unwrap();
+    assert_eq!(merchant.next().await.transaction(&client).unwrap()["out_trade_no"], "ORDER-2");
+    simulator.notifications_settled().await.unwrap();
+    assert!(merchant.take_all().is_empty());
+    simulator.advance_clock(Duration::from_secs(60)).await.unwrap();
+    assert_eq!(merchant.next().await.transaction(&client).unwrap()["out_trade_no"], "ORDER-1");
 }
 
 #[tokio::test]

@@ -18,3 +18,4 @@ mod proxy;
 mod refunds;
 mod requests;
 mod restart;
+mod scenarios;
