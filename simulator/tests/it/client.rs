@@ -108,10 +108,11 @@ impl Client {
     }
 
     /// The header over these bytes.
-    pub fn authorization(&self, said: &Said, method: &str, target: &str, body: &str) -> String {
+    pub fn authorization(&self, said: &Said, method: &str, target: &str, body: impl AsRef<[u8]>) -> String {
         let Said { mchid, serial, timestamp, nonce } = said;
-        let message = format!("{method}\n{target}\n{timestamp}\n{nonce}\n{body}\n");
-        let signature = STANDARD.encode(self.key.sign(message.as_bytes()).to_bytes());
+        let head = format!("{method}\n{target}\n{timestamp}\n{nonce}\n");
+        let message = [head.as_bytes(), body.as_ref(), b"\n"].concat();
+        let signature = STANDARD.encode(self.key.sign(&message).to_bytes());
         format!(
             "WECHATPAY2-SHA256-RSA2048 mchid=\"{mchid}\",serial_no=\"{serial}\",\
              nonce_str=\"{nonce}\",timestamp=\"{timestamp}\",signature=\"{signature}\""
@@ -134,13 +135,15 @@ impl Client {
 
     /// A signed call whose connection may break.
     pub async fn try_call(&self, method: &str, target: &str, body: &str) -> reqwest::Result<Answer> {
-        let authorization = self.authorization(&self.said(), method, target, body);
-        let request = self
-            .request(method, target)
-            .header("authorization", authorization)
+        self.send(self.signed(method, target, body)).await
+    }
+
+    /// A request over exactly these bytes.
+    pub fn signed(&self, method: &str, target: &str, body: impl AsRef<[u8]>) -> reqwest::RequestBuilder {
+        self.request(method, target)
+            .header("authorization", self.authorization(&self.said(), method, target, &body))
             .header("content-type", "application/json")
-            .body(body.to_owned());
-        self.send(request).await
+            .body(body.as_ref().to_vec())
     }
 
     /// A signed call; a good answer must be signed too, a refusal must not.

@@ -16,6 +16,7 @@ mod pages;
 mod phone;
 mod proxy;
 mod refunds;
+mod patience;
 mod requests;
 mod restart;
 mod scenarios;

@@ -145,6 +145,120 @@ async fn after_time_expire_nobody_can_pay_and_the_order_stays_unpaid() {
 }
 
 #[tokio::test]
+async fn time_expire_is_kept_between_a_minute_and_seven_days_of_the_order() {
+    let (simulator, client) = start().await;
+    let now = simulator.freeze_clock().await.unwrap();
+    let at = |ms: i64| jiff::Timestamp::from_millisecond(now / 1000 * 1000 + ms).unwrap();
+    const SECOND: i64 = 1000;
+    const DAY: i64 = 86_400 * SECOND;
+    for (i, (asked, got)) in [
+        (None, 7 * DAY),
+        (Some(-DAY), 60 * SECOND),
+        (Some(59 * SECOND), 60 * SECOND),
+        (Some(5 * 60 * SECOND), 5 * 60 * SECOND),
+        (Some(30 * DAY), 7 * DAY),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let number = format!("ORDER-{i}");
+        let mut order = client.native_order(&number, NOWHERE);
+        if let Some(asked) = asked {
+            order["time_expire"] = json!(at(asked).to_string());
+        }
+        assert_eq!(client.create("native", &order).await.status, 200);
+        let until = simulator.payment(&number).await.unwrap().payable_until;
+        assert_eq!(until.parse::<jiff::Timestamp>().unwrap(), at(got), "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_order_is_the_same_in_other_words_and_another_with_another_time_expire() {
+    let (_simulator, client) = start().await;
+    let mut order = client.jsapi_order("ORDER-1", NOWHERE);
+    order["time_expire"] = json!("2099-01-01T00:00:00+08:00");
+    let first = client.create("jsapi", &order).await.json();
+    // The order of keys, and blanks, mean nothing.
+    let words = serde_json::to_string_pretty(&order).unwrap();
+    assert_ne!(words, order.to_string());
+    let again = client.call("POST", "/v3/pay/transactions/jsapi", &words).await;
+    assert_eq!(again.json(), first);
+
+    let used = (403, "OUT_TRADE_NO_USED".to_owned());
+    order["time_expire"] = json!("2099-01-02T00:00:00+08:00");
+    assert_eq!(client.create("jsapi", &order).await.outcome(), used);
+    order.as_object_mut().unwrap().remove("time_expire");
+    assert_eq!(client.create("jsapi", &order).await.outcome(), used);
+}
+
+#[tokio::test]
+async fn the_same_create_many_times_at_once_makes_one_order() {
+    let (simulator, client) = start().await;
+    let order = client.jsapi_order("ORDER-1", NOWHERE);
+    let mut dearer = order.clone();
+    dearer["amount"]["total"] = json!(101);
+    let create = async |order: &serde_json::Value| client.create("jsapi", order).await;
+    let (a, b, c, d) = tokio::join!(create(&order), create(&dearer), create(&order), create(&dearer));
+    // Whichever was first, its twin got the same and the others were refused.
+    let (won, lost) = if a.status == 200 { ([a, c], [b, d]) } else { ([b, d], [a, c]) };
+    assert_eq!(won[0].json(), won[1].json());
+    assert!(won[0].json()["prepay_id"].is_string());
+    assert!(lost.iter().all(|answer| answer.outcome() == (403, "OUT_TRADE_NO_USED".into())));
+    assert_eq!(simulator.payments(10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_order_that_closed_itself_is_closed_for_everyone() {
+    let (simulator, client) = start().await;
+    let order = client.native_order("ORDER-1", NOWHERE);
+    client.create("native", &order).await;
+    simulator.advance_clock(7 * 24 * HOUR).await.unwrap();
+    let payment = simulator.payment("ORDER-1").await.unwrap();
+    assert_eq!(payment.trade_state, "CLOSED");
+    assert_eq!(payment.closed_at, Some(payment.payable_until));
+    assert!(simulator.pay("ORDER-1", Pay::default()).await.is_err());
+    assert_eq!(client.create("native", &order).await.outcome(), (400, "ORDER_CLOSED".into()));
+    assert_eq!(client.close("ORDER-1").await.status, 204);
+    // The close changed nothing of it.
+    assert_eq!(simulator.payment("ORDER-1").await.unwrap().closed_at, payment.closed_at);
+}
+
+#[tokio::test]
+async fn a_paid_order_never_closes_itself() {
+    let (simulator, client) = start().await;
+    client.create("native", &client.native_order("ORDER-1", NOWHERE)).await;
+    simulator.pay("ORDER-1", Pay::default()).await.unwrap();
+    simulator.advance_clock(30 * 24 * HOUR).await.unwrap();
+    assert_eq!(client.state("ORDER-1").await, "SUCCESS");
+    assert_eq!(client.close("ORDER-1").await.outcome(), (400, "ORDER_PAID".into()));
+}
+
+#[tokio::test]
+async fn an_expired_order_must_be_closed_before_a_new_number_is_taken() {
+    let (simulator, client) = start().await;
+    let mut order = client.native_order("ORDER-1", NOWHERE);
+    order["time_expire"] = json!("2020-01-01T00:00:00+08:00");
+    client.create("native", &order).await;
+    simulator.advance_clock(Duration::from_secs(62)).await.unwrap();
+    assert_eq!(client.create("native", &order).await.outcome(), (400, "INVALID_REQUEST".into()));
+    assert_eq!(client.state("ORDER-1").await, "NOTPAY");
+    assert_eq!(client.close("ORDER-1").await.status, 204);
+    assert_eq!(client.create("native", &order).await.outcome(), (400, "ORDER_CLOSED".into()));
+}
+
+#[tokio::test]
+async fn a_renewed_code_lives_two_hours_of_its_own() {
+    let (simulator, client) = start().await;
+    let order = client.native_order("ORDER-1", NOWHERE);
+    let almost = 2 * HOUR - Duration::from_secs(60);
+    client.create("native", &order).await;
+    simulator.advance_clock(almost).await.unwrap();
+    client.create("native", &order).await;
+    simulator.advance_clock(almost).await.unwrap();
+    assert_eq!(simulator.pay("ORDER-1", Pay::default()).await.unwrap().trade_state, "SUCCESS");
+}
+
+#[tokio::test]
 async fn a_close_and_a_payment_at_once_have_one_winner() {
     let (simulator, client) = start().await;
     let merchant = Merchant::open().await;
