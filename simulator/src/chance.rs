@@ -15,8 +15,15 @@ use sha2::{Digest, Sha256};
 
 pub(crate) struct Chance {
     seed: u64,
-    /// How often each thing was drawn for, by its hash.
-    draws: Mutex<HashMap<u64, u32>>,
+    /// What was drawn for before, by its hash.
+    draws: Mutex<HashMap<u64, Drawn>>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Drawn {
+    times: u32,
+    /// Did it happen the last time, when it may not happen twice in a row?
+    happened: bool,
 }
 
 impl Chance {
@@ -33,6 +40,18 @@ impl Chance {
         share > 0.0 && self.draw(purpose, subject) < share
     }
 
+    /// Does it happen this time? Never twice in a row to the same subject.
+    pub(crate) fn happens_and_spares(&self, share: f64, purpose: &str, subject: &str) -> bool {
+        if share == 0.0 {
+            return false;
+        }
+        let happens = |drawn: &mut Drawn, part: f64| {
+            drawn.happened = !drawn.happened && part < share;
+            drawn.happened
+        };
+        self.next(self.about(purpose, subject), happens)
+    }
+
     /// Is the subject one of those to which it happens? It stays so, however often it is asked.
     pub(crate) fn picks(&self, share: f64, purpose: &str, subject: &str) -> bool {
         part(self.about(purpose, subject)) < share
@@ -40,14 +59,15 @@ impl Chance {
 
     /// A number from 0 up to and not including 1.
     pub(crate) fn draw(&self, purpose: &str, subject: &str) -> f64 {
-        let about = self.about(purpose, subject);
-        let nth = {
-            let mut draws = self.draws.lock().unwrap_or_else(PoisonError::into_inner);
-            let nth = draws.entry(about).or_default();
-            *nth += 1;
-            *nth
-        };
-        part(hash(&[&about.to_be_bytes(), &nth.to_be_bytes()]))
+        self.next(self.about(purpose, subject), |_, part| part)
+    }
+
+    fn next<T>(&self, about: u64, decide: impl FnOnce(&mut Drawn, f64) -> T) -> T {
+        let mut draws = self.draws.lock().unwrap_or_else(PoisonError::into_inner);
+        let drawn = draws.entry(about).or_default();
+        drawn.times += 1;
+        let part = part(hash(&[&about.to_be_bytes(), &drawn.times.to_be_bytes()]));
+        decide(drawn, part)
     }
 
     fn about(&self, purpose: &str, subject: &str) -> u64 {
@@ -100,6 +120,16 @@ mod tests {
         let chance = Chance::new(3);
         assert!((0..100).all(|_| chance.happens(1.0, "x", "y") && !chance.happens(0.0, "x", "y")));
         assert!(chance.picks(1.0, "x", "y") && !chance.picks(0.0, "x", "y"));
+    }
+
+    #[test]
+    fn a_subject_that_was_hit_is_spared_the_next_time() {
+        let chance = Chance::new(5);
+        let always = [(); 4].map(|()| chance.happens_and_spares(1.0, "probe", "A"));
+        assert_eq!(always, [true, false, true, false]);
+        let some: Vec<_> = (0..1000).map(|_| chance.happens_and_spares(0.3, "probe", "B")).collect();
+        assert!(some.contains(&true) && !some.windows(2).any(|two| two == [true, true]));
+        assert!(!chance.happens_and_spares(0.0, "probe", "A"));
     }
 
     #[test]

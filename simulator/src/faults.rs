@@ -392,7 +392,11 @@ impl Entry {
         let share = fault.share.unwrap_or(1.0);
         let subject = occasion.subject();
         let Some(each) = fault.each else {
-            return chance.happens(share, &self.purpose, &subject);
+            return match fault.kind {
+                // WeChat Pay never probes the same call twice in a row.
+                FaultKind::ProbeSignature => chance.happens_and_spares(share, &self.purpose, &subject),
+                _ => chance.happens(share, &self.purpose, &subject),
+            };
         };
         if !chance.picks(share, &self.purpose, &subject) {
             return false;

@@ -249,7 +249,7 @@ impl Wechat {
             Some(FaultKind::WrongSignature) => Signature::Wrong,
             Some(FaultKind::ProbeSignature) => Signature::Probe,
             None if occasion.is_some_and(|occasion| {
-                self.chance.happens(self.probe_share, "probe answer", &occasion.subject())
+                self.chance.happens_and_spares(self.probe_share, "probe answer", &occasion.subject())
             }) =>
             {
                 Signature::Probe

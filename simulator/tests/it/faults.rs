@@ -5,10 +5,10 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use simulator::{Fault, FaultKind, Pay, Simulator, Target};
+use simulator::{Fault, FaultKind, Options, Pay, Simulator, Target};
 
 use crate::{
-    client::{Client, start},
+    client::{Client, options, start, start_with},
     merchant::{Merchant, Posted},
 };
 
@@ -59,6 +59,26 @@ async fn answers_that_cannot_be_trusted_follow_a_real_effect() {
         let is_probe = signature.starts_with("WECHATPAY/SIGNTEST/");
         assert_eq!(is_probe, kind == FaultKind::ProbeSignature);
         assert_eq!(client.state("ORDER-1").await, "NOTPAY");
+    }
+}
+
+#[tokio::test]
+async fn a_probed_call_is_clean_when_it_is_repeated() {
+    let by_share = start_with(Options { probe_share: 1.0, ..options() }).await;
+    let by_fault = start().await;
+    by_fault.0.add_fault(Fault::new(FaultKind::ProbeSignature).share(1.0)).unwrap();
+    for (_simulator, client) in [by_share, by_fault] {
+        let order = client.native_order("ORDER-1", NOWHERE);
+        let mut verified = Vec::new();
+        for _ in 0..4 {
+            let answer = client.try_create(&order).await.unwrap();
+            verified.push(client.check_signature(&answer.headers, &answer.body).is_ok());
+        }
+        assert_eq!(verified, [false, true, false, true]);
+        // Another call has not been probed yet.
+        let target = client.query_target("ORDER-1");
+        let answer = client.try_call("GET", &target, "").await.unwrap();
+        assert!(client.check_signature(&answer.headers, &answer.body).is_err());
     }
 }
 
