@@ -526,8 +526,15 @@ impl List {
         self.last_id
     }
 
-    fn take(&mut self, strikes: impl FnMut(&mut Entry) -> bool) -> Option<Fault> {
-        let at = self.entries.iter_mut().position(strikes)?;
+    fn take(&mut self, mut strikes: impl FnMut(&mut Entry) -> bool) -> Option<Fault> {
+        let mut first = None;
+        for (at, entry) in self.entries.iter_mut().enumerate() {
+            // All of them are asked: whether another was faster must not change anyone's luck.
+            if strikes(entry) {
+                first.get_or_insert(at);
+            }
+        }
+        let at = first?;
         let fault = &mut self.entries[at].active.fault;
         let struck = fault.clone();
         if let Some(times) = &mut fault.times {
@@ -670,6 +677,26 @@ mod tests {
         assert!((70..130).contains(&orders), "{orders} of 200");
         let any = pattern(Fault::new(FaultKind::NotFound).share(0.5));
         assert!(any.contains(&[false, true, true]) && any.contains(&[true, false, true]));
+    }
+
+    #[test]
+    fn what_else_runs_changes_nobodys_luck() {
+        let struck = |scenarios: &[(&'static str, FaultKind)]| {
+            let faults = Faults::default();
+            for (name, kind) in scenarios {
+                faults.add_scenario(name, vec![Fault::new(*kind).share(0.5)], Chance::new(7));
+            }
+            (0..200).map(|_| take(&faults, Target::Query)).collect::<Vec<_>>()
+        };
+        let alone = struck(&[("test", FaultKind::Html)]);
+        let second = struck(&[("other", FaultKind::Empty), ("test", FaultKind::Html)]);
+        assert!(second.contains(&Some(FaultKind::Empty)));
+        for (alone, second) in alone.into_iter().zip(second) {
+            match second {
+                Some(FaultKind::Empty) => {}
+                other => assert_eq!(other, alone),
+            }
+        }
     }
 
     #[test]
