@@ -5,9 +5,7 @@
 
 use std::{
     fs,
-    io::Write,
     net::SocketAddr,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -22,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, Merchant},
     lock::DataLock,
+    private::write_private,
     roles::{self, Roles},
     shop::{self, Shop},
     terminal::ToldToStop,
@@ -176,18 +175,4 @@ async fn migrate(config: &Config) -> anyhow::Result<()> {
     let db = Db::open(&config.database.options()?, Clock::System).await.context("opening the database")?;
     Migrator::up(db.migrator(), None).await.context("migrating")?;
     db.close().await.context("closing the database")
-}
-
-/// Readable by its owner only: there are keys in it.
-fn write_private(path: &Path, contents: &[u8]) -> anyhow::Result<()> {
-    // Written beside it and renamed, so that a process that dies here leaves no half of it.
-    let beside = path.with_extension("new");
-    let write = || {
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(contents)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().with_context(|| format!("writing {}", path.display()))
 }

@@ -11,6 +11,7 @@ mod simulate;
 pub mod roles;
 mod shop;
 mod lock;
+mod private;
 mod terminal;
 
 /// Reads the command line and runs what it says.

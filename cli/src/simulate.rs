@@ -1,15 +1,20 @@
 //! `everpaid simulator`: WeChat Pay alone, for a client of any stack.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::{
     ValueEnum,
     builder::{PossibleValue, PossibleValuesParser},
 };
-use simulator::{Browser, BrowserClient, Simulator, TrustMode};
+use simulator::{Browser, BrowserClient, Config, MerchantCredentials, Simulator, TrustMode};
 
-use crate::terminal::ToldToStop;
+use crate::{private::write_private, terminal::ToldToStop};
 
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -29,9 +34,19 @@ pub struct Options {
     /// Keep nothing.
     #[arg(long)]
     in_memory: bool,
-    /// Which key WeChat Pay signs with.
-    #[arg(long, value_enum, default_value_t = Mode::PublicKey)]
-    mode: Mode,
+    /// A TOML file that names the merchants and their apps; without it there is 1900000001.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Which key WeChat Pay signs with, for every merchant; without it each goes on as it was.
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// Write what a client needs into this directory, as PEM files and JSON; with several merchants
+    /// into a directory of its own for each.
+    #[arg(long, value_name = "DIR")]
+    write_credentials: Option<PathBuf>,
+    /// Sign with aws-lc-rs, several times as fast, instead of an implementation that no client uses.
+    #[arg(long)]
+    fast_signing: bool,
     /// Simulated seconds in a second, 0 for a clock that stands still; by default as it was left,
     /// and a second at first.
     #[arg(long)]
@@ -79,20 +94,38 @@ enum Client {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Mode {
     PublicKey,
+    Migrating,
     Certificate,
+}
+
+impl From<Mode> for TrustMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::PublicKey => Self::PublicKey,
+            Mode::Migrating => Self::Migrating,
+            Mode::Certificate => Self::Certificate,
+        }
+    }
 }
 
 pub async fn run(options: Options) -> anyhow::Result<()> {
     let mut told_to_stop = ToldToStop::listen()?;
+    let merchants = match &options.config {
+        None => Vec::new(),
+        Some(path) => {
+            let reading = || format!("reading {}", path.display());
+            let toml = fs::read_to_string(path).with_context(reading)?;
+            Config::parse(&toml).with_context(reading)?.merchants
+        }
+    };
     let simulator = Simulator::start(simulator::Options {
         listen: options.listen,
         data: (!options.in_memory).then_some(options.data),
         clock_scale: options.clock_scale,
         time_scale: options.time_scale,
-        mode: match options.mode {
-            Mode::PublicKey => TrustMode::PublicKey,
-            Mode::Certificate => TrustMode::Certificate,
-        },
+        mode: options.mode.map(TrustMode::from),
+        merchants,
+        fast_signing: options.fast_signing,
         answer_delay: Duration::from_millis(options.answer_delay),
         probe_share: options.probe_share,
         seed: options.seed,
@@ -110,6 +143,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         ..simulator::Options::default()
     })
     .await?;
+    if let Some(directory) = &options.write_credentials {
+        write_credentials(directory, &simulator)?;
+    }
     println!("WeChat Pay, simulated:  {}", simulator.url());
     println!("  credentials           {}/_sim/merchant", simulator.url());
     if let Some(url) = simulator.browser_url() {
@@ -130,4 +166,77 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     drop(proxy);
     simulator.stop().await;
     Ok(())
+}
+
+/// What each merchant would take from its console, in the files that SDKs ask for.
+fn write_credentials(directory: &Path, simulator: &Simulator) -> anyhow::Result<()> {
+    match &simulator.merchants()[..] {
+        [merchant] => write_merchant(directory, &simulator.url(), merchant),
+        merchants => merchants.iter().try_for_each(|merchant| {
+            write_merchant(&directory.join(&merchant.mchid), &simulator.url(), merchant)
+        }),
+    }
+}
+
+fn write_merchant(directory: &Path, base_url: &str, merchant: &MerchantCredentials) -> anyhow::Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("making {}", directory.display()))?;
+    let write_public = |name: &str, pem: &str| {
+        let path = directory.join(name);
+        fs::write(&path, pem).with_context(|| format!("writing {}", path.display()))
+    };
+    write_private(&directory.join("apiclient_key.pem"), merchant.private_key.as_bytes())?;
+    write_public("apiclient_cert.pem", &merchant.certificate)?;
+    write_public("pub_key.pem", &merchant.public_key)?;
+    for platform in &merchant.platform_certificates {
+        write_public(&format!("wechatpay_{}.pem", platform.serial), &platform.certificate)?;
+    }
+    let mut json = serde_json::to_value(merchant)?;
+    json["base_url"] = base_url.into();
+    write_private(&directory.join("merchant.json"), &serde_json::to_vec_pretty(&json)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const TWO: &str = r#"
+        [[merchants]]
+        mchid = "1900000001"
+        apps = [{ appid = "wx0000000000000001", kind = "service_account" }]
+
+        [[merchants]]
+        mchid = "1900000002"
+        mode = "migrating"
+        apps = [{ appid = "wx0000000000000001", kind = "service_account" }]
+    "#;
+
+    #[tokio::test]
+    async fn credentials_are_files_that_sdks_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let merchants = Config::parse(TWO).unwrap().merchants;
+        let simulator = Simulator::start(simulator::Options { merchants, ..simulator::Options::default() })
+            .await
+            .unwrap();
+        write_credentials(directory.path(), &simulator).unwrap();
+        for merchant in simulator.merchants() {
+            let directory = directory.path().join(&merchant.mchid);
+            let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
+            assert_eq!(read("apiclient_key.pem"), merchant.private_key);
+            assert_eq!(read("apiclient_cert.pem"), merchant.certificate);
+            assert_eq!(read("pub_key.pem"), merchant.public_key);
+            for platform in &merchant.platform_certificates {
+                assert_eq!(read(&format!("wechatpay_{}.pem", platform.serial)), platform.certificate);
+            }
+            let json: serde_json::Value = serde_json::from_str(&read("merchant.json")).unwrap();
+            assert_eq!(json["base_url"], simulator.url());
+            assert_eq!(json["apiv3_key"], merchant.apiv3_key.as_str());
+            for name in ["apiclient_key.pem", "merchant.json"] {
+                let mode = fs::metadata(directory.join(name)).unwrap().permissions().mode();
+                assert_eq!(mode & 0o777, 0o600, "{name}");
+            }
+        }
+        simulator.stop().await;
+    }
 }

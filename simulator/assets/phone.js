@@ -204,7 +204,7 @@ function drawPayer() {
 }
 
 function drawOrder(order) {
-  for (const id of ["merchant", "password-merchant"]) byId(id).textContent = t("to", { mchid: order.merchant });
+  for (const id of ["merchant", "password-merchant"]) byId(id).textContent = t("to", { merchant: order.merchant });
   for (const id of ["amount", "password-amount", "result-amount"]) byId(id).textContent = yuan(order.total);
   byId("description").textContent = order.description;
   byId("number").textContent = order.out_trade_no;
@@ -219,7 +219,7 @@ function drawResult(order, { title, note, seal }) {
   byId("result-title").textContent = t(title);
   byId("result-note").textContent = t(note);
   byId("receipt").hidden = !paid;
-  byId("receipt-merchant").textContent = t("merchantNamed", { mchid: order.merchant });
+  byId("receipt-merchant").textContent = order.merchant;
   byId("receipt-description").textContent = order.description;
   byId("receipt-time").textContent = paid ? moment(order.paid_at) : "";
   byId("receipt-transaction").textContent = order.transaction_id ?? "";

@@ -7,6 +7,7 @@ mod console;
 mod events;
 mod faults;
 mod ledger;
+mod merchants;
 mod notifications;
 mod payments;
 mod phone;
@@ -20,7 +21,6 @@ use axum::{
     extract::{FromRequestParts, Path, Query, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use http::{StatusCode, request::Parts};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -33,13 +33,11 @@ pub use crate::control::{
     payments::{PayerTry, Payment, Post, Told},
     refunds::{ConsoleRefund, Refund},
 };
-use crate::{
-    credentials::MerchantCredentials, faults::BadFault, payer::ControlError, store::By, wechat::Wechat,
-};
+use crate::{faults::BadFault, payer::ControlError, store::By, wechat::Wechat};
 
 pub(crate) fn routes(wechat: &Arc<Wechat>) -> Router<Arc<Wechat>> {
     Router::new()
-        .route("/merchant", get(show_merchant))
+        .merge(merchants::routes())
         .merge(payments::routes())
         .merge(refunds::routes())
         .merge(console::routes())
@@ -69,12 +67,6 @@ async fn tell_of_changes(State(wechat): Here, request: Request, next: Next) -> R
 
 type Here = State<Arc<Wechat>>;
 type Answer<T> = Result<Json<T>, ControlError>;
-
-async fn show_merchant(State(wechat): Here, Whose(mchid): Whose) -> Answer<MerchantCredentials> {
-    let keys = wechat.merchants.find(&mchid);
-    let keys = keys.ok_or_else(|| ControlError::NotFound(format!("no merchant {mchid}")))?;
-    Ok(Json(keys.merchant().clone()))
-}
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
     serde_json::from_slice(body).map_err(|error| ControlError::Invalid(error.to_string()))
@@ -171,6 +163,10 @@ impl IntoResponse for ControlError {
             Self::WrongPassword => StatusCode::FORBIDDEN,
             Self::Store(error) => {
                 error!(%error, "the store failed");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            Self::Broken(error) => {
+                error!(error = format!("{error:#}"), "a control failed");
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };

@@ -2,7 +2,7 @@
 //!
 //! They protect nothing; they only have to be of the right kind, so that real clients work.
 
-use std::thread;
+use std::{num::NonZero, thread, time::Duration};
 
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -10,29 +10,38 @@ use rand::RngExt;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_RSA_SHA256, SerialNumber};
 use rsa::{
     RsaPrivateKey,
-    pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
+    pkcs8::{EncodePrivateKey, LineEnding},
 };
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    config::{AppConfig, MerchantConfig},
+    signing::TrustMode,
+};
+
 const MCHID: &str = "1900000001";
 const KEY_BITS: usize = 2048;
-const CERTIFICATE_YEARS: i32 = 5;
+const CERTIFICATE_LIFE: Duration = Duration::from_secs(5 * 365 * 24 * 60 * 60);
 
-/// Everything both sides need; serialise it to reuse the keys, which take a second to make.
+/// Everything both sides of one merchant need; serialise it to reuse the keys, which take a second
+/// to make.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Credentials {
     pub mchid: String,
+    /// What the payer reads.
+    pub name: String,
+    pub mode: TrustMode,
     pub apiv3_key: String,
     /// What v2 still encrypts its refund notifications with.
     pub apiv2_key: String,
     pub apps: Vec<App>,
-    /// The merchant's API certificate and its key.
-    pub merchant: Certified,
+    /// The merchant's API certificates with their keys, the newest last. All that are live are taken.
+    pub api_certificates: Vec<ApiCertificate>,
     pub public_key_id: String,
     /// The private half of the 微信支付公钥.
     pub wechat_private_key: String,
-    /// The platform certificate and its key.
-    pub platform: Certified,
+    /// With their keys, the newest last: two while one replaces the other.
+    pub platform_certificates: Vec<PlatformCertificate>,
 }
 
 /// A private key (PKCS#8 PEM) and the certificate over it (PEM).
@@ -41,6 +50,35 @@ pub struct Certified {
     pub serial: String,
     pub private_key: String,
     pub certificate: String,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ApiCertificate {
+    #[serde(flatten)]
+    pub certified: Certified,
+    pub state: CertificateState,
+}
+
+/// What the merchant's console says of an API certificate; all but a live one are refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateState {
+    #[default]
+    Live,
+    /// 已过期, before its date.
+    Expired,
+    /// 已作废.
+    Revoked,
+    /// 已更换证书.
+    Replaced,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct PlatformCertificate {
+    #[serde(flatten)]
+    pub certified: Certified,
+    /// When it takes over from the one before, in Unix milliseconds of the simulator's clock.
+    pub signs_from_ms: i64,
 }
 
 /// An application bound to the merchant.
@@ -62,59 +100,133 @@ pub enum AppKind {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct MerchantCredentials {
     pub mchid: String,
+    pub name: String,
+    pub mode: TrustMode,
+    /// Of the newest live API certificate, as the next two.
     pub certificate_serial: String,
     pub private_key: String,
     /// The merchant's API certificate, which some SDKs read the serial from.
     pub certificate: String,
+    /// Every API certificate there was, with its state, the newest last.
+    pub api_certificates: Vec<ApiCertificate>,
     pub apiv3_key: String,
     pub apiv2_key: String,
     pub public_key_id: String,
     pub public_key: String,
     pub apps: Vec<App>,
-    /// Only in certificate mode.
+    /// The newest one; absent in mode `public_key`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub platform_certificate: Option<String>,
-    /// Only in certificate mode.
+    /// The newest one's; absent in mode `public_key`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub platform_certificate_serial: Option<String>,
+    /// All that `/v3/certificates` lists, the newest last; none in mode `public_key`.
+    pub platform_certificates: Vec<ShownPlatformCertificate>,
+}
+
+/// A platform certificate as a merchant may see it: without its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShownPlatformCertificate {
+    pub serial: String,
+    pub certificate: String,
+    /// RFC 3339, as the next two; this one by the simulator's clock.
+    pub signs_from: String,
+    pub effective_time: String,
+    pub expire_time: String,
 }
 
 impl Credentials {
-    /// Makes three RSA-2048 keys side by side; call it off the async threads.
+    /// Those of merchant 1900000001, who has a service account and a mini-program. Makes three
+    /// RSA-2048 keys side by side; call it off the async threads.
     pub fn generate() -> anyhow::Result<Self> {
-        let [merchant, wechat, platform] = thread::scope(|scope| {
-            [(); 3]
-                .map(|()| scope.spawn(new_private_key))
-                .map(|made| made.join().unwrap_or_else(|_| anyhow::bail!("making a key panicked")))
-        });
-        Ok(Self {
+        let made = Self::generate_for(&[MerchantConfig {
             mchid: MCHID.to_owned(),
-            apiv3_key: random_text(32),
-            apiv2_key: random_text(32),
+            name: Some("山茶小铺".to_owned()),
+            mode: None,
             apps: vec![
-                App::new("wx0000000000000001", AppKind::ServiceAccount),
-                App::new("wx0000000000000002", AppKind::MiniProgram),
+                AppConfig::new("wx0000000000000001", AppKind::ServiceAccount),
+                AppConfig::new("wx0000000000000002", AppKind::MiniProgram),
             ],
-            merchant: Certified::issue(merchant?, "Simulated Merchant")?,
-            public_key_id: format!("PUB_KEY_ID_01{MCHID}{}", random_digits(16)),
-            wechat_private_key: wechat?,
-            platform: Certified::issue(platform?, "Simulated WeChat Pay Platform")?,
-        })
+        }]);
+        made?.pop().context("no credentials were made")
+    }
+
+    /// Those of new merchants, in their order, made on all cores; call it off the async threads.
+    pub fn generate_for(merchants: &[MerchantConfig]) -> anyhow::Result<Vec<Self>> {
+        let mut keys = new_private_keys(merchants.len() * 3)?.into_iter();
+        let mut next = || keys.next().context("a key is missing");
+        let year = jiff::Zoned::now().date().year();
+        let from = jiff::civil::date(year, 1, 1).to_zoned(jiff::tz::TimeZone::UTC)?;
+        let from_ms = from.timestamp().as_millisecond();
+        let of = |merchant: &MerchantConfig| {
+            let MerchantConfig { mchid, name, mode, apps } = merchant;
+            let mut credentials = Self {
+                mchid: mchid.clone(),
+                name: name.clone().unwrap_or_else(|| format!("商户 {mchid}")),
+                mode: mode.unwrap_or_default(),
+                apiv3_key: random_text(32),
+                apiv2_key: random_text(32),
+                apps: Vec::new(),
+                api_certificates: vec![ApiCertificate::issue(next()?, from_ms)?],
+                public_key_id: format!("PUB_KEY_ID_01{mchid}{}", random_digits(16)),
+                wechat_private_key: next()?,
+                platform_certificates: vec![PlatformCertificate::issue(next()?, from_ms, 0)?],
+            };
+            credentials.bind(apps);
+            Ok(credentials)
+        };
+        merchants.iter().map(of).collect()
+    }
+
+    /// Takes the name and the apps from a configuration; keys and secrets stay where they are known.
+    pub(crate) fn follow(&mut self, merchant: &MerchantConfig) {
+        if let Some(name) = &merchant.name {
+            self.name.clone_from(name);
+        }
+        self.bind(&merchant.apps);
+    }
+
+    fn bind(&mut self, apps: &[AppConfig]) {
+        let known = std::mem::take(&mut self.apps);
+        let secret = |app: &AppConfig| {
+            let kept = || known.iter().find(|one| one.appid == app.appid).map(|one| one.secret.clone());
+            let new = || hex::encode(rand::random::<[u8; 16]>());
+            app.secret.clone().or_else(kept).unwrap_or_else(new)
+        };
+        self.apps = apps
+            .iter()
+            .map(|app| App { appid: app.appid.clone(), kind: app.kind, secret: secret(app) })
+            .collect();
+    }
+}
+
+impl ApiCertificate {
+    pub(crate) fn issue(private_key: String, from_ms: i64) -> anyhow::Result<Self> {
+        let certified = Certified::issue(private_key, "Simulated Merchant", from_ms)?;
+        Ok(Self { certified, state: CertificateState::Live })
+    }
+}
+
+impl PlatformCertificate {
+    pub(crate) fn issue(private_key: String, from_ms: i64, signs_from_ms: i64) -> anyhow::Result<Self> {
+        let certified = Certified::issue(private_key, "Simulated WeChat Pay Platform", from_ms)?;
+        Ok(Self { certified, signs_from_ms })
     }
 }
 
 impl Certified {
-    fn issue(private_key: String, name: &str) -> anyhow::Result<Self> {
+    /// A certificate for five years from a moment in Unix milliseconds.
+    fn issue(private_key: String, name: &str, from_ms: i64) -> anyhow::Result<Self> {
         let key = KeyPair::from_pkcs8_pem_and_sign_algo(&private_key, &PKCS_RSA_SHA256)
             .context("reading a key just made")?;
         let mut serial: [u8; 20] = rand::random();
         // A positive number of exactly 20 bytes, so that its hex has 40 digits.
         serial[0] = serial[0] & 0x3f | 0x40;
-        let today = jiff::Zoned::now().date();
+        let epoch = rcgen::date_time_ymd(1970, 1, 1);
         let mut params = CertificateParams::default();
         params.serial_number = Some(SerialNumber::from_slice(&serial));
-        params.not_before = rcgen::date_time_ymd(today.year().into(), 1, 1);
-        params.not_after = rcgen::date_time_ymd(i32::from(today.year()) + CERTIFICATE_YEARS, 12, 31);
+        params.not_before = epoch + Duration::from_millis(u64::try_from(from_ms).unwrap_or(0));
+        params.not_after = params.not_before + CERTIFICATE_LIFE;
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, name);
         params.distinguished_name.push(DnType::OrganizationName, "everpaid simulator");
@@ -123,19 +235,38 @@ impl Certified {
     }
 }
 
-impl App {
+impl AppConfig {
     fn new(appid: &str, kind: AppKind) -> Self {
-        Self { appid: appid.to_owned(), kind, secret: hex::encode(rand::random::<[u8; 16]>()) }
+        Self { appid: appid.to_owned(), kind, secret: None }
     }
 }
 
-fn new_private_key() -> anyhow::Result<String> {
-    let key = RsaPrivateKey::new(&mut rand::rng(), KEY_BITS).context("making an RSA key")?;
-    Ok(key.to_pkcs8_pem(LineEnding::LF)?.to_string())
+/// So many, made on all cores.
+fn new_private_keys(count: usize) -> anyhow::Result<Vec<String>> {
+    let cores = thread::available_parallelism().map_or(2, NonZero::get);
+    let share = count.div_ceil(cores).max(1);
+    thread::scope(|scope| {
+        let shares: Vec<_> = (0..count)
+            .step_by(share)
+            .map(|start| {
+                scope.spawn(move || {
+                    (start..count.min(start + share))
+                        .map(|_| new_private_key())
+                        .collect::<anyhow::Result<Vec<_>>>()
+                })
+            })
+            .collect();
+        let mut all = Vec::with_capacity(count);
+        for made in shares {
+            all.extend(made.join().unwrap_or_else(|_| anyhow::bail!("making a key panicked"))?);
+        }
+        Ok(all)
+    })
 }
 
-pub(crate) fn public_pem(key: &RsaPrivateKey) -> anyhow::Result<String> {
-    Ok(key.to_public_key().to_public_key_pem(LineEnding::LF)?)
+pub(crate) fn new_private_key() -> anyhow::Result<String> {
+    let key = RsaPrivateKey::new(&mut rand::rng(), KEY_BITS).context("making an RSA key")?;
+    Ok(key.to_pkcs8_pem(LineEnding::LF)?.to_string())
 }
 
 /// Random `[0-9A-Za-z]`.

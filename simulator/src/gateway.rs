@@ -1,5 +1,6 @@
 //! The paths of WeChat Pay: who may speak, what is done, and what goes wrong on the way.
 
+mod authentication;
 mod bills;
 mod certificates;
 mod login;
@@ -17,26 +18,27 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use http::{StatusCode, header, request::Parts};
+use http::{StatusCode, request::Parts};
 use sea_orm::DbErr;
 use serde_json::{Map, Value, json};
-use tracing::{debug, error};
+use tracing::error;
 
 use crate::{
     faults::FaultKind,
     payer::{ControlError, Pay, Sender},
     rules::{Endpoint, refund::Outcome as RefundOutcome},
     server::Line,
-    signing::{Keys, Signature},
+    signing::{Keys, Signature, UnknownSerial, WechatKey},
     store::By,
     wechat::{Stopped, Wechat},
     wire::{
         answer::{self, Refusal},
-        authorization::{Authorization, Malformed},
         fields,
     },
 };
 
+use authentication::Front;
+pub(crate) use certificates::CALLS_PER_SECOND;
 pub(crate) use orders::code_json;
 
 /// Checks a refund as its path would.
@@ -175,7 +177,7 @@ async fn answer_call(wechat: Arc<Wechat>, line: Line, call: Call, request: Reque
 
 impl Wechat {
     async fn exchange(self: &Arc<Self>, call: &Call, parts: &Parts, body: Bytes) -> Result<Outcome, Stopped> {
-        let outcome = match self.authenticate(call, parts, body.clone()).await {
+        let outcome = match self.authenticate(call.front(), parts, body.clone()).await {
             Ok(keys) => self.serve(call, parts, &body, &keys).await?,
             Err(refusal) => Outcome::Answer(refusal.into_response()),
         };
@@ -193,6 +195,10 @@ impl Wechat {
         keys: &Arc<Keys>,
     ) -> Result<Outcome, Stopped> {
         let refuse = |refusal: Refusal| Ok(Outcome::Answer(refusal.into_response()));
+        let key = match self.key_for_answer(parts, keys) {
+            Ok(key) => key,
+            Err(refusal) => return refuse(refusal),
+        };
         let occasion = match self.occasion(call, parts, body, keys.mchid()).await {
             Ok(occasion) => occasion,
             Err(error) => return refuse(error.into()),
@@ -221,7 +227,7 @@ impl Wechat {
             }
             Some(FaultKind::Accepted202) => {
                 let reply = Reply::json(StatusCode::ACCEPTED, &json!({}));
-                return Ok(Outcome::Answer(self.sign(keys, reply, Signature::Right, 0).await));
+                return Ok(Outcome::Answer(self.sign(keys, key, reply, Signature::Right, 0).await));
             }
             _ => {}
         }
@@ -256,54 +262,7 @@ impl Wechat {
             }
             _ => Signature::Right,
         };
-        Ok(Outcome::Answer(self.sign(keys, reply, signature, skew).await))
-    }
-
-    /// Who is speaking: the merchant whose key signed the request.
-    async fn authenticate(
-        self: &Arc<Self>,
-        call: &Call,
-        parts: &Parts,
-        body: Bytes,
-    ) -> Result<Arc<Keys>, Refusal> {
-        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        if call.wants_user_agent()
-            && [header::USER_AGENT, header::ACCEPT].iter().any(|name| text(name).is_none_or(str::is_empty))
-        {
-            return Err(Refusal::invalid_request("Http头缺少Accept或User-Agent"));
-        }
-        let refuse = |message: &str| call.sign_error(message);
-        let said = Authorization::parse(text(&header::AUTHORIZATION)).map_err(|why| {
-            refuse(match (call, why) {
-                (call, _) if call.is_of_an_order() => "签名信息错误，验签失败",
-                (_, Malformed::Scheme) => "HTTP头Authorization认证类型不正确",
-                (_, Malformed::Missing | Malformed::Pairs) => {
-                    "Http头Authorization值格式错误，请参考《微信支付商户REST API签名规则》"
-                }
-            })
-        })?;
-        // The clock comes first: a replay with a good signature is told about its age.
-        if !said.is_fresh(self.clock.signing_ms()) {
-            return Err(refuse("Http头Authorization中的timestamp与发起请求的时间不得超过5分钟"));
-        }
-        let keys = self
-            .merchants
-            .find(said.mchid)
-            .filter(|keys| keys.merchant().certificate_serial == said.serial)
-            .ok_or_else(|| refuse("商户证书序列号有误，请使用签名私钥匹配的证书序列号"))?;
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let message = said.message(parts.method.as_str(), target, &body);
-        let signature = said.signature.to_owned();
-        let is_signed = keys
-            .off_thread(move |keys| keys.merchant_signed(&message, &signature))
-            .await
-            .map_err(|error| broken(&error))?;
-        if is_signed {
-            Ok(keys)
-        } else {
-            debug!(method = %parts.method, target, "the signature is not over these five lines");
-            Err(refuse("签名错误"))
-        }
+        Ok(Outcome::Answer(self.sign(keys, key, reply, signature, skew).await))
     }
 
     async fn perform(
@@ -350,7 +309,7 @@ impl Wechat {
             Call::FindRefund(number) => self.query_refund(mchid, number).await,
             Call::TradeBill => self.trade_bill(parts, mchid).await,
             Call::Download => self.download_bill(parts, mchid).await,
-            Call::Certificates => certificates::list(keys),
+            Call::Certificates => self.list_certificates(parts, keys),
         }
     }
 
@@ -372,11 +331,26 @@ impl Wechat {
         }
     }
 
+    /// The key that the request asks for in its `Wechatpay-Serial`.
+    fn key_for_answer(&self, parts: &Parts, keys: &Keys) -> Result<Arc<WechatKey>, Refusal> {
+        // What is no text names no key.
+        let asked = parts.headers.get("wechatpay-serial").map(|asked| asked.to_str().unwrap_or_default());
+        let key = keys.for_answer(asked, self.now());
+        key.cloned().map_err(|UnknownSerial| Refusal::param("平台证书序列号Wechatpay-Serial错误"))
+    }
+
     /// Signs an answer, with a date that is so many seconds off.
-    async fn sign(&self, keys: &Arc<Keys>, reply: Reply, kind: Signature, skew_seconds: i32) -> Response {
-        let now = self.clock.signing_ms() + i64::from(skew_seconds) * 1000;
-        let signed = keys.off_thread(move |keys| {
-            let headers = keys.sign(now, &reply.body, kind);
+    async fn sign(
+        &self,
+        keys: &Arc<Keys>,
+        key: Arc<WechatKey>,
+        reply: Reply,
+        kind: Signature,
+        skew_seconds: i32,
+    ) -> Response {
+        let dated = self.clock.signing_ms() + i64::from(skew_seconds) * 1000;
+        let signed = keys.off_thread(move |_| {
+            let headers = key.sign(dated, &reply.body, kind);
             answer::signed(reply.status, reply.body, headers)
         });
         match signed.await {
@@ -387,19 +361,15 @@ impl Wechat {
 }
 
 impl Call {
-    /// Observed: a 401 under `/v3/pay/transactions` has no `Request-ID`.
-    fn sign_error(&self, message: &str) -> Refusal {
-        Refusal { has_request_id: !self.is_of_an_order(), ..Refusal::sign_error(message) }
-    }
-
-    /// Is it under `/v3/pay/transactions`?
-    fn is_of_an_order(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::FindOrder(_) | Self::FindTransaction(_) | Self::Close(_))
-    }
-
-    /// Observed: certificates and refunds want to know who calls, orders do not.
-    fn wants_user_agent(&self) -> bool {
-        matches!(self, Self::Certificates | Self::Refund | Self::FindRefund(_))
+    fn front(&self) -> Front {
+        match self {
+            Self::Create(_) | Self::FindOrder(_) | Self::FindTransaction(_) | Self::Close(_) => {
+                Front::Transactions
+            }
+            Self::Refund | Self::FindRefund(_) => Front::Refunds,
+            Self::TradeBill | Self::Download => Front::Bills,
+            Self::Certificates => Front::Certificates,
+        }
     }
 
     fn not_found(&self) -> Refusal {

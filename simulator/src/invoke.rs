@@ -133,7 +133,8 @@ impl Wechat {
         let signature = said_text("paySign").to_owned();
         let is_signed = match self.merchants.find(&order.terms.mchid) {
             Some(keys) if said_text("signType") == "RSA" && said_text("nonceStr").chars().count() <= 32 => {
-                keys.off_thread(move |keys| keys.merchant_signed(message.as_bytes(), &signature))
+                let now = self.clock.signing_ms();
+                keys.off_thread(move |keys| keys.merchant_signed(message.as_bytes(), &signature, now))
                     .await
                     .unwrap_or(false)
             }

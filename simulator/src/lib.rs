@@ -9,12 +9,14 @@ mod bills;
 mod browser;
 mod chance;
 mod clock;
+mod config;
 mod control;
 mod credentials;
 mod faults;
 mod gateway;
 mod invoke;
 mod login;
+mod limit;
 mod merchants;
 mod notify;
 mod pages;
@@ -23,6 +25,7 @@ mod payers;
 mod phone;
 mod proxy;
 mod refunds;
+mod rotation;
 mod rules;
 mod scenario;
 mod server;
@@ -49,24 +52,31 @@ use crate::{
     chance::Chance,
     clock::{Pace, SimClock, check_scale},
     faults::Faults,
-    merchants::Merchants,
+    gateway::CALLS_PER_SECOND,
+    limit::PerSecond,
+    merchants::{Merchants, Wanted},
     notify::Notifier,
     payer::{Leave, Sender},
-    signing::Keys,
+    signing::{Library, Workshop},
     store::{By, Store},
-    wechat::{CLOCK, CREDENTIALS, Wechat},
+    wechat::{CLOCK, Wechat},
 };
 pub use crate::{
     browser::{Browser, BrowserClient},
     clock::Now,
+    config::{AppConfig, Config, MerchantConfig},
     control::{
         Console, ConsoleRefund, Ledger, LedgerAccount, LedgerPayment, LedgerRefund, PayerTry, Payment, Post,
         Refund, Told,
     },
-    credentials::{App, AppKind, Certified, Credentials, MerchantCredentials},
+    credentials::{
+        ApiCertificate, App, AppKind, CertificateState, Certified, Credentials, MerchantCredentials,
+        PlatformCertificate, ShownPlatformCertificate,
+    },
     faults::{ActiveFault, BadFault, Fault, FaultKind, Target},
     payer::{ControlError, Pay},
     proxy::Proxy,
+    rotation::MerchantChange,
     rules::{
         Endpoint,
         refund::{Outcome as RefundOutcome, Source as RefundSource},
@@ -90,7 +100,8 @@ pub struct Options {
     /// Divides the waits between notifications, by the simulator's clock; 1 is WeChat Pay's own
     /// pace.
     pub time_scale: f64,
-    pub mode: TrustMode,
+    /// For every merchant, now and after the next start; absent: what each had, 微信支付公钥 at first.
+    pub mode: Option<TrustMode>,
     /// A clock instead of the machine's; call [`Simulator::clock_moved`] when it jumps.
     pub now: Option<Now>,
     /// How long every answer takes.
@@ -109,8 +120,12 @@ pub struct Options {
     pub browser: Option<Browser>,
     /// The [`SCENARIOS`] that run from the start, by their names.
     pub scenarios: Vec<String>,
-    /// Ready-made keys instead of those in the file, or of new ones.
+    /// Who has a contract, beside those in the file; empty, and nobody there: 1900000001 alone.
+    pub merchants: Vec<MerchantConfig>,
+    /// A merchant's ready-made keys instead of those in the file, or of new ones.
     pub credentials: Option<Credentials>,
+    /// Sign and verify with aws-lc-rs, several times as fast, instead of the independent `rsa`.
+    pub fast_signing: bool,
 }
 
 impl Default for Options {
@@ -120,7 +135,7 @@ impl Default for Options {
             data: None,
             clock_scale: None,
             time_scale: 1.0,
-            mode: TrustMode::PublicKey,
+            mode: None,
             now: None,
             answer_delay: Duration::ZERO,
             patience: Duration::from_secs(60),
@@ -129,7 +144,9 @@ impl Default for Options {
             redirect_domains: Vec::new(),
             browser: None,
             scenarios: Vec::new(),
+            merchants: Vec::new(),
             credentials: None,
+            fast_signing: false,
         }
     }
 }
@@ -153,20 +170,22 @@ impl Simulator {
         }
         ensure!((0.0..=1.0).contains(&options.probe_share), "probe_share must be from 0 to 1");
         let store = Store::open(options.data.as_deref()).await.context("opening the simulator's file")?;
-        let credentials = own_credentials(&store, options.credentials).await?;
+        let library = if options.fast_signing { Library::Fast } else { Library::Independent };
+        let wanted = Wanted { named: options.merchants, given: options.credentials, mode: options.mode };
+        let merchants = Merchants::open(&store, wanted, Workshop::new(library)).await?;
         let pace = match store.setting(CLOCK).await? {
             Some(pace) => serde_json::from_str(&pace).context("reading the clock's pace")?,
             None => Pace::REAL,
         };
-        let mode = options.mode;
-        let keys = tokio::task::spawn_blocking(move || Keys::parse(&credentials, mode)).await??;
         let listener = listen(options.listen).await?;
         let addr = listener.local_addr()?;
         let stop = CancellationToken::new();
         let browser = match &options.browser {
             Some(browser) => {
                 let listener = listen(browser.listen).await?;
-                let mini_program = keys.merchant().apps.iter().find(|app| app.kind == AppKind::MiniProgram);
+                let first = merchants.first();
+                let mut apps = first.merchant().apps.iter();
+                let mini_program = apps.find(|app| app.kind == AppKind::MiniProgram);
                 let mini_program = mini_program.map_or("", |app| &app.appid);
                 let open = Open::new(browser, listener.local_addr()?, addr, mini_program, stop.clone())?;
                 Some((Arc::new(open), listener))
@@ -177,11 +196,12 @@ impl Simulator {
         let wechat = Arc::new(Wechat {
             clock: Arc::new(SimClock::new(options.now, pace)),
             clock_change: tokio::sync::Mutex::default(),
-            merchants: Merchants::new(vec![keys])?,
+            merchants,
             store,
             chance: Chance::new(options.seed.unwrap_or_else(rand::random)),
             probe_share: options.probe_share,
             faults: Faults::default(),
+            certificate_calls: PerSecond::new(CALLS_PER_SECOND),
             notifier: Notifier::new(options.time_scale)?,
             answer_delay: options.answer_delay,
             patience: options.patience,
@@ -220,8 +240,23 @@ impl Simulator {
         self.browser_addr.map(|addr| format!("http://{addr}"))
     }
 
+    /// The first merchant.
     pub fn merchant(&self) -> MerchantCredentials {
         self.wechat.merchants.first().merchant().clone()
+    }
+
+    /// Everyone who has a contract, in the order in which they were named.
+    pub fn merchants(&self) -> Vec<MerchantCredentials> {
+        self.wechat.merchants.all().map(|keys| keys.merchant().clone()).collect()
+    }
+
+    /// Changes a merchant's keys or mode, at once and for good.
+    pub async fn change_merchant(
+        &self,
+        mchid: &str,
+        change: MerchantChange,
+    ) -> Result<MerchantCredentials, ControlError> {
+        Ok(self.wechat.change_merchant(mchid, change).await?.merchant().clone())
     }
 
     /// Ends it in order; what was not delivered is delivered after the next start.
@@ -426,17 +461,4 @@ impl Drop for Simulator {
 
 async fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(addr).await.with_context(|| format!("listening on {addr}"))
-}
-
-async fn own_credentials(store: &Store, given: Option<Credentials>) -> anyhow::Result<Credentials> {
-    let kept = store.setting(CREDENTIALS).await?;
-    let credentials = match (given, kept) {
-        (Some(given), _) => given,
-        (None, Some(kept)) => {
-            return serde_json::from_str(&kept).context("reading the kept keys");
-        }
-        (None, None) => tokio::task::spawn_blocking(Credentials::generate).await??,
-    };
-    store.set(CREDENTIALS, &serde_json::to_string(&credentials)?).await?;
-    Ok(credentials)
 }

@@ -302,6 +302,8 @@ impl Wechat {
             _ => Signature::Right,
         };
         let keys = self.merchants.find(&told.mchid).context("the merchant is gone")?;
+        let public = || self.chance.happens(0.5, "public key on notification", &told.out_trade_no);
+        let key = Arc::clone(keys.for_notification(public, now));
         let (body, headers) = keys
             .off_thread(move |keys| {
                 if event == Event::RefundV2 {
@@ -314,7 +316,7 @@ impl Wechat {
                     content: &serde_json::to_vec(&content)?,
                     has_associated_data: kind != Some(FaultKind::NoAssociatedData),
                 })?;
-                let headers = keys.sign(dated, &body, signature);
+                let headers = key.sign(dated, &body, signature);
                 Ok((body, headers))
             })
             .await??;

@@ -37,6 +37,8 @@ pub enum ControlError {
     WrongPassword,
     #[error("the simulator's own store failed")]
     Store(#[from] DbErr),
+    #[error("the simulator itself failed")]
+    Broken(#[from] anyhow::Error),
 }
 
 /// How a payer leaves without paying.

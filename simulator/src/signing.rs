@@ -4,6 +4,8 @@
 //! Everything here is synchronous and CPU-bound; [`Keys::off_thread`] is the way in from async
 //! code.
 
+mod rsa;
+
 use std::{num::NonZero, sync::Arc, thread};
 
 use aes_gcm::{
@@ -16,24 +18,20 @@ use aes_gcm::{
 };
 use anyhow::{Context, bail};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use md5::Md5;
-use rsa::{
-    RsaPrivateKey,
-    pkcs1v15::{Signature as RsaSignature, SigningKey, VerifyingKey},
-    pkcs8::DecodePrivateKey,
-    signature::{RandomizedSigner, SignatureEncoding, Verifier},
-};
+use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
+pub(crate) use crate::signing::rsa::Library;
 use crate::{
     clock::{SimClock, rfc3339},
     credentials::{
-        Credentials, MerchantCredentials, base64, from_base64, public_pem, random_digits, random_text,
+        self, CertificateState, Credentials, MerchantCredentials, ShownPlatformCertificate, base64,
+        from_base64, random_digits, random_text,
     },
     payers::Payer,
+    signing::rsa::{KeyMaterial, PrivateKey, PublicKey},
     wire::event::Event,
 };
 
@@ -47,6 +45,9 @@ pub enum TrustMode {
     /// 微信支付公钥: what every new merchant has.
     #[default]
     PublicKey,
+    /// On the way from the one to the other: an answer is signed by what the request's
+    /// `Wechatpay-Serial` names, a notification by either.
+    Migrating,
     /// 平台证书: fetched from `/v3/certificates`.
     Certificate,
 }
@@ -62,22 +63,67 @@ pub enum Signature {
     Probe,
 }
 
+/// Who does the arithmetic of all merchants, and how much of it at once.
+#[derive(Clone)]
+pub(crate) struct Workshop {
+    library: Library,
+    cores: Arc<Semaphore>,
+}
+
+impl Workshop {
+    pub(crate) fn new(library: Library) -> Self {
+        let cores = thread::available_parallelism().map_or(2, NonZero::get);
+        Self { library, cores: Arc::new(Semaphore::new(cores)) }
+    }
+}
+
+/// One merchant's keys, and WeChat Pay's towards it. Immutable: a change makes new ones.
 pub(crate) struct Keys {
-    mode: TrustMode,
+    credentials: Credentials,
     merchant: MerchantCredentials,
-    merchant_key: VerifyingKey<Sha256>,
-    wechat_key: SigningKey<Sha256>,
-    platform_key: SigningKey<Sha256>,
-    platform: PlatformCertificate,
+    /// In the order of the credentials' API certificates.
+    api_certificates: Vec<ApiCertificate>,
+    public_key: Arc<WechatKey>,
+    /// The newest last; never empty.
+    platform: Vec<PlatformCertificate>,
     apiv3: Aes256Gcm,
-    cores: Semaphore,
+    workshop: Workshop,
+}
+
+/// What a merchant's API certificate verifies.
+pub(crate) struct ApiCertificate {
+    serial: String,
+    state: CertificateState,
+    expires_at: i64,
+    key: PublicKey,
+}
+
+/// A key of WeChat Pay and the name it goes by in `Wechatpay-Serial`.
+pub(crate) struct WechatKey {
+    serial: String,
+    key: PrivateKey,
 }
 
 pub(crate) struct PlatformCertificate {
-    pub serial: String,
     pub pem: String,
     pub effective_at: i64,
     pub expires_at: i64,
+    /// By the simulator's clock.
+    signs_from: i64,
+    key: Arc<WechatKey>,
+}
+
+/// A `Wechatpay-Serial` that names none of the keys WeChat Pay has for this merchant.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct UnknownSerial;
+
+/// Why a request is not the merchant's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotTheMerchant {
+    /// No certificate has this serial, or the key of another one signed.
+    Serial,
+    Certificate(CertificateState),
+    Signature,
 }
 
 /// What a notification of v3 is made of.
@@ -97,37 +143,66 @@ pub(crate) struct Sealed {
 }
 
 impl Keys {
-    /// Parses every key once.
-    pub(crate) fn parse(credentials: &Credentials, mode: TrustMode) -> anyhow::Result<Self> {
-        let merchant_key = read_key(&credentials.merchant.private_key)?;
-        let wechat_key = read_key(&credentials.wechat_private_key)?;
-        let platform_key = read_key(&credentials.platform.private_key)?;
-        let platform = PlatformCertificate::parse(&credentials.platform.certificate)?;
-        let in_certificate_mode = mode == TrustMode::Certificate;
-        Ok(Self {
-            mode,
-            merchant: MerchantCredentials {
-                mchid: credentials.mchid.clone(),
-                certificate_serial: credentials.merchant.serial.clone(),
-                private_key: credentials.merchant.private_key.clone(),
-                certificate: credentials.merchant.certificate.clone(),
-                apiv3_key: credentials.apiv3_key.clone(),
-                apiv2_key: credentials.apiv2_key.clone(),
-                public_key_id: credentials.public_key_id.clone(),
-                public_key: public_pem(&wechat_key)?,
-                apps: credentials.apps.clone(),
-                platform_certificate: in_certificate_mode.then(|| platform.pem.clone()),
-                platform_certificate_serial: in_certificate_mode.then(|| platform.serial.clone()),
+    /// Parses every key once; CPU-bound.
+    pub(crate) fn parse(credentials: Credentials, workshop: &Workshop) -> anyhow::Result<Self> {
+        let library = workshop.library;
+        let api_certificates: Vec<_> = credentials
+            .api_certificates
+            .iter()
+            .map(|issued| ApiCertificate::parse(issued, library))
+            .collect::<anyhow::Result<_>>()?;
+        let platform: Vec<_> = credentials
+            .platform_certificates
+            .iter()
+            .map(|issued| PlatformCertificate::parse(issued, library))
+            .collect::<anyhow::Result<_>>()?;
+        let wechat = KeyMaterial::read(&credentials.wechat_private_key)?;
+        let public_key = wechat.public_pem()?;
+        let is_live = |one: &&credentials::ApiCertificate| one.state == CertificateState::Live;
+        let certificates = &credentials.api_certificates;
+        let in_use = certificates.iter().rfind(is_live).or(certificates.last());
+        let in_use = &in_use.context("there is no API certificate")?.certified;
+        let with_platform = credentials.mode != TrustMode::PublicKey;
+        let newest = platform.last().context("there is no platform certificate")?;
+        let merchant = MerchantCredentials {
+            mchid: credentials.mchid.clone(),
+            name: credentials.name.clone(),
+            mode: credentials.mode,
+            certificate_serial: in_use.serial.clone(),
+            private_key: in_use.private_key.clone(),
+            certificate: in_use.certificate.clone(),
+            api_certificates: certificates.clone(),
+            apiv3_key: credentials.apiv3_key.clone(),
+            apiv2_key: credentials.apiv2_key.clone(),
+            public_key_id: credentials.public_key_id.clone(),
+            public_key,
+            apps: credentials.apps.clone(),
+            platform_certificate: with_platform.then(|| newest.pem.clone()),
+            platform_certificate_serial: with_platform.then(|| newest.serial().to_owned()),
+            platform_certificates: match with_platform {
+                true => platform.iter().map(PlatformCertificate::shown).collect(),
+                false => Vec::new(),
             },
-            merchant_key: VerifyingKey::new(merchant_key.to_public_key()),
-            wechat_key: SigningKey::new(wechat_key),
-            platform_key: SigningKey::new(platform_key),
-            platform,
+        };
+        Ok(Self {
+            public_key: Arc::new(WechatKey {
+                serial: credentials.public_key_id.clone(),
+                key: wechat.private(library)?,
+            }),
             apiv3: Aes256Gcm::new_from_slice(credentials.apiv3_key.as_bytes())
                 .ok()
                 .context("the APIv3 key is not 32 bytes long")?,
-            cores: Semaphore::new(thread::available_parallelism().map_or(2, NonZero::get)),
+            workshop: workshop.clone(),
+            merchant,
+            api_certificates,
+            platform,
+            credentials,
         })
+    }
+
+    /// What these keys were made from.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     pub(crate) fn merchant(&self) -> &MerchantCredentials {
@@ -139,10 +214,11 @@ impl Keys {
     }
 
     pub(crate) fn mode(&self) -> TrustMode {
-        self.mode
+        self.merchant.mode
     }
 
-    pub(crate) fn platform(&self) -> &PlatformCertificate {
+    /// The platform certificates, the newest last.
+    pub(crate) fn platform(&self) -> &[PlatformCertificate] {
         &self.platform
     }
 
@@ -151,45 +227,71 @@ impl Keys {
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> anyhow::Result<T> {
-        let _core = self.cores.acquire().await?;
+        let _core = self.workshop.cores.acquire().await?;
         let keys = Arc::clone(self);
         Ok(tokio::task::spawn_blocking(move || work(&keys)).await?)
     }
 
-    /// Did the merchant sign this message?
-    pub(crate) fn merchant_signed(&self, message: &[u8], signature: &str) -> bool {
-        from_base64(signature)
-            .and_then(|bytes| RsaSignature::try_from(bytes.as_slice()).ok())
-            .is_some_and(|signature| self.merchant_key.verify(message, &signature).is_ok())
+    /// Did the merchant sign this message with the key of this certificate, which is good at `now`?
+    pub(crate) fn check_merchant(
+        &self,
+        serial: &str,
+        message: &[u8],
+        signature: &str,
+        now: i64,
+    ) -> Result<(), NotTheMerchant> {
+        let mut all = self.api_certificates.iter();
+        let named = all.find(|one| one.serial == serial).ok_or(NotTheMerchant::Serial)?;
+        match named.standing(now) {
+            CertificateState::Live => {}
+            state => return Err(NotTheMerchant::Certificate(state)),
+        }
+        let signature = from_base64(signature).ok_or(NotTheMerchant::Signature)?;
+        if named.key.verifies(message, &signature) {
+            return Ok(());
+        }
+        let is_anothers = self.api_certificates.iter().any(|one| one.key.verifies(message, &signature));
+        Err(if is_anothers { NotTheMerchant::Serial } else { NotTheMerchant::Signature })
     }
 
-    /// The five `Wechatpay-*` headers over a body.
-    pub(crate) fn sign(&self, now_ms: i64, body: &[u8], kind: Signature) -> HeaderMap {
-        let timestamp = now_ms.div_euclid(1000).to_string();
-        let nonce = random_text(32);
-        let message = [timestamp.as_bytes(), b"\n", nonce.as_bytes(), b"\n", body, b"\n"].concat();
-        let (key, serial) = match self.mode {
-            TrustMode::PublicKey => (&self.wechat_key, &self.merchant.public_key_id),
-            TrustMode::Certificate => (&self.platform_key, &self.platform.serial),
-        };
-        let mut signature = key.sign_with_rng(&mut rand::rng(), &message).to_vec();
-        if kind == Signature::Wrong {
-            signature[0] ^= 1;
+    /// Did the merchant sign what it hands to a cashier, which names no certificate?
+    pub(crate) fn merchant_signed(&self, message: &[u8], signature: &str, now: i64) -> bool {
+        let good = self.api_certificates.iter().filter(|one| one.standing(now) == CertificateState::Live);
+        from_base64(signature).is_some_and(|signature| {
+            good.into_iter().any(|certificate| certificate.key.verifies(message, &signature))
+        })
+    }
+
+    /// The key that signs an answer: `asked` is the request's `Wechatpay-Serial`, `now` is by the
+    /// simulator's clock.
+    pub(crate) fn for_answer(&self, asked: Option<&str>, now: i64) -> Result<&Arc<WechatKey>, UnknownSerial> {
+        let wants_public_key = asked.is_some_and(|serial| serial == self.public_key.serial);
+        let has_certificates = self.mode() != TrustMode::PublicKey;
+        let is_known = |serial| has_certificates && self.platform.iter().any(|one| one.serial() == serial);
+        if asked.is_some_and(|serial| !wants_public_key && !is_known(serial)) {
+            return Err(UnknownSerial);
         }
-        let signature = match kind {
-            Signature::Probe => format!("{PROBE_PREFIX}{}", base64(&signature)),
-            Signature::Right | Signature::Wrong => base64(&signature),
-        };
-        [
-            ("wechatpay-timestamp", timestamp.as_str()),
-            ("wechatpay-nonce", &nonce),
-            ("wechatpay-signature", &signature),
-            ("wechatpay-serial", serial),
-            ("wechatpay-signature-type", SCHEME),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?)))
-        .collect()
+        Ok(match self.mode() {
+            TrustMode::PublicKey => &self.public_key,
+            TrustMode::Migrating if wants_public_key => &self.public_key,
+            // Before the migration the name of the public key has no effect.
+            TrustMode::Migrating | TrustMode::Certificate => self.signing_platform(now),
+        })
+    }
+
+    /// The key that signs a notification; `public` decides while migrating.
+    pub(crate) fn for_notification(&self, public: impl FnOnce() -> bool, now: i64) -> &Arc<WechatKey> {
+        match self.mode() {
+            TrustMode::PublicKey => &self.public_key,
+            TrustMode::Migrating if public() => &self.public_key,
+            TrustMode::Migrating | TrustMode::Certificate => self.signing_platform(now),
+        }
+    }
+
+    /// The newest whose time has come.
+    fn signing_platform(&self, now: i64) -> &Arc<WechatKey> {
+        let current = self.platform.iter().rfind(|one| one.signs_from <= now);
+        &current.unwrap_or(&self.platform[0]).key
     }
 
     pub(crate) fn seal(&self, associated_data: &str, plaintext: &[u8]) -> anyhow::Result<Sealed> {
@@ -236,19 +338,87 @@ impl Keys {
     }
 }
 
-impl PlatformCertificate {
-    fn parse(pem: &str) -> anyhow::Result<Self> {
-        let (_, block) =
-            x509_parser::pem::parse_x509_pem(pem.as_bytes()).context("reading the platform certificate")?;
-        let certificate = block.parse_x509().context("reading the platform certificate")?;
-        let validity = certificate.validity();
+impl WechatKey {
+    /// The five `Wechatpay-*` headers over a body, dated in Unix milliseconds; CPU-bound.
+    pub(crate) fn sign(&self, dated: i64, body: &[u8], kind: Signature) -> HeaderMap {
+        let timestamp = dated.div_euclid(1000).to_string();
+        let nonce = random_text(32);
+        let message = [timestamp.as_bytes(), b"\n", nonce.as_bytes(), b"\n", body, b"\n"].concat();
+        let mut signature = self.key.sign(&message);
+        if kind == Signature::Wrong {
+            signature[0] ^= 1;
+        }
+        let signature = match kind {
+            Signature::Probe => format!("{PROBE_PREFIX}{}", base64(&signature)),
+            Signature::Right | Signature::Wrong => base64(&signature),
+        };
+        [
+            ("wechatpay-timestamp", timestamp.as_str()),
+            ("wechatpay-nonce", &nonce),
+            ("wechatpay-signature", &signature),
+            ("wechatpay-serial", &self.serial),
+            ("wechatpay-signature-type", SCHEME),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_str(value).ok()?)))
+        .collect()
+    }
+}
+
+impl ApiCertificate {
+    fn parse(issued: &credentials::ApiCertificate, library: Library) -> anyhow::Result<Self> {
+        let [_, expires_at] = validity(&issued.certified.certificate)?;
         Ok(Self {
-            serial: hex::encode_upper(certificate.raw_serial()),
-            pem: pem.to_owned(),
-            effective_at: validity.not_before.timestamp() * 1000,
-            expires_at: validity.not_after.timestamp() * 1000,
+            serial: issued.certified.serial.clone(),
+            state: issued.state,
+            expires_at,
+            key: KeyMaterial::read(&issued.certified.private_key)?.public(library)?,
         })
     }
+
+    /// What is said of it at `now`: its own state, or that its time is over.
+    fn standing(&self, now: i64) -> CertificateState {
+        match self.state {
+            CertificateState::Live if now >= self.expires_at => CertificateState::Expired,
+            state => state,
+        }
+    }
+}
+
+impl PlatformCertificate {
+    fn parse(issued: &credentials::PlatformCertificate, library: Library) -> anyhow::Result<Self> {
+        let credentials::Certified { serial, private_key, certificate } = &issued.certified;
+        let [effective_at, expires_at] = validity(certificate)?;
+        let key = KeyMaterial::read(private_key)?.private(library)?;
+        Ok(Self {
+            pem: certificate.clone(),
+            effective_at,
+            expires_at,
+            signs_from: issued.signs_from_ms,
+            key: Arc::new(WechatKey { serial: serial.clone(), key }),
+        })
+    }
+
+    pub(crate) fn serial(&self) -> &str {
+        &self.key.serial
+    }
+
+    fn shown(&self) -> ShownPlatformCertificate {
+        ShownPlatformCertificate {
+            serial: self.serial().to_owned(),
+            certificate: self.pem.clone(),
+            signs_from: rfc3339(self.signs_from.max(self.effective_at)),
+            effective_time: rfc3339(self.effective_at),
+            expire_time: rfc3339(self.expires_at),
+        }
+    }
+}
+
+/// From when until when a certificate is good, in Unix milliseconds.
+fn validity(pem: &str) -> anyhow::Result<[i64; 2]> {
+    let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).context("reading a certificate")?;
+    let validity = block.parse_x509().context("reading a certificate")?.validity().clone();
+    Ok([validity.not_before, validity.not_after].map(|moment| moment.timestamp() * 1000))
 }
 
 /// A notification ready to be posted.
@@ -259,6 +429,8 @@ pub struct SignedNotification {
 }
 
 /// Makes notifications without sending them: synchronous, cheap to clone, for any thread.
+///
+/// It keeps the keys of the moment it was made in; while migrating it signs with the 微信支付公钥.
 #[derive(Clone)]
 pub struct Notary {
     pub(crate) keys: Arc<Keys>,
@@ -272,7 +444,8 @@ impl Notary {
     }
 
     pub fn sign_notification_as(&self, body: &[u8], signature: Signature) -> HeaderMap {
-        self.keys.sign(self.clock.signing_ms(), body, signature)
+        let key = self.keys.for_notification(|| true, self.clock.now_ms());
+        key.sign(self.clock.signing_ms(), body, signature)
     }
 
     /// The envelope around a transaction, with an id of its own.
@@ -412,10 +585,6 @@ pub(crate) fn notification_id() -> String {
 pub(crate) fn request_id(number: u64) -> HeaderValue {
     let text = format!("08{}-{number}", hex::encode_upper(rand::random::<[u8; 16]>()));
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("08-0"))
-}
-
-fn read_key(pem: &str) -> anyhow::Result<RsaPrivateKey> {
-    RsaPrivateKey::from_pkcs8_pem(pem).context("reading a private key")
 }
 
 #[cfg(test)]

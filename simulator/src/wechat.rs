@@ -6,8 +6,8 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    browser::Windows, chance::Chance, clock::SimClock, faults::Faults, merchants::Merchants,
-    notify::Notifier, store::Store,
+    browser::Windows, chance::Chance, clock::SimClock, faults::Faults, limit::PerSecond,
+    merchants::Merchants, notify::Notifier, store::Store,
 };
 
 pub(crate) struct Wechat {
@@ -20,6 +20,8 @@ pub(crate) struct Wechat {
     /// The part of answers and of notifications that carries a probe instead of a signature.
     pub probe_share: f64,
     pub faults: Faults,
+    /// Downloads of platform certificates, by merchant.
+    pub certificate_calls: PerSecond,
     pub notifier: Notifier,
     pub answer_delay: Duration,
     /// How long a request may take to come in.
@@ -35,7 +37,6 @@ pub(crate) struct Wechat {
 }
 
 pub(crate) const CLOCK: &str = "clock";
-pub(crate) const CREDENTIALS: &str = "credentials";
 
 /// The simulator is stopping; whatever was going on is left as if the machine had died.
 #[derive(Debug)]

@@ -89,7 +89,7 @@ impl TestSystem {
         let simulator = Simulator::start(simulator::Options {
             now: Some(Arc::new(move || now.now().0)),
             credentials: Some(credentials),
-            mode,
+            mode: Some(mode),
             ..simulator::Options::default()
         })
         .await

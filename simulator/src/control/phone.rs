@@ -80,14 +80,14 @@ async fn read_code(State(wechat): Here, InQuery(code): InQuery<Code>) -> Answer<
 async fn scanned(wechat: &Wechat, code: &str) -> Answer<Scanned> {
     let order = wechat.order(by_code(code)).await?;
     let barred = order.payable(None, wechat.now()).err();
-    Ok(Json(Scanned::of(&order, barred)))
+    Ok(Json(Scanned::of(wechat, &order, barred)))
 }
 
 async fn open_by_code(State(wechat): Here, body: Bytes) -> Answer<Scanned> {
     let held: Held = read(&body)?;
     let payer = payer_or_first(held.payer.as_deref())?;
     let Opened { order, barred } = wechat.open(by_code(&held.code), payer).await?;
-    Ok(Json(Scanned::of(&order, barred)))
+    Ok(Json(Scanned::of(&wechat, &order, barred)))
 }
 
 async fn pay_by_code(State(wechat): Here, body: Bytes) -> Answer<Scanned> {
@@ -112,7 +112,7 @@ async fn put_off_by_code(State(wechat): Here, body: Bytes) -> Answer<Scanned> {
 async fn leave_by_code(wechat: &Wechat, body: &[u8], how: Leave) -> Answer<Scanned> {
     let code: Code = read(body)?;
     let order = wechat.leave(by_code(&code.code), how).await?;
-    Ok(Json(Scanned::of(&order, order.payable(None, wechat.now()).err())))
+    Ok(Json(Scanned::of(wechat, &order, order.payable(None, wechat.now()).err())))
 }
 
 #[derive(Deserialize)]
@@ -124,7 +124,7 @@ struct OfPayer {
 async fn list_unpaid(State(wechat): Here, InQuery(asked): InQuery<OfPayer>) -> Answer<Value> {
     let payer = payer_or_first(asked.payer.as_deref())?;
     let orders = wechat.unpaid_on_phone(payer).await?;
-    let orders: Vec<_> = orders.iter().map(|order| Scanned::of(order, None)).collect();
+    let orders: Vec<_> = orders.iter().map(|order| Scanned::of(&wechat, order, None)).collect();
     Ok(Json(json!({"unpaid": orders})))
 }
 
@@ -145,7 +145,7 @@ async fn invoke(State(wechat): Here, body: Bytes) -> Answer<Value> {
     let Invocation { cashier, appid, payer, parameters } = read(&body)?;
     let payer = payer_or_first(payer.as_deref())?;
     Ok(Json(match wechat.invoke(cashier, appid.as_deref(), &parameters, payer).await? {
-        Invoked::Sheet(order) => json!({"code": order.code, "order": Scanned::of(&order, None)}),
+        Invoked::Sheet(order) => json!({"code": order.code, "order": Scanned::of(&wechat, &order, None)}),
         Invoked::Failed(failed) => json!(failed),
     }))
 }
@@ -187,11 +187,11 @@ struct Scanned {
 }
 
 impl Scanned {
-    fn of(order: &Order, barred: Option<Unpayable>) -> Self {
+    fn of(wechat: &Wechat, order: &Order, barred: Option<Unpayable>) -> Self {
         let paid = order.state.paid();
         Self {
             out_trade_no: order.out_trade_no.clone(),
-            merchant: order.terms.mchid.clone(),
+            merchant: wechat.merchants.name_of(&order.terms.mchid),
             description: order.terms.description.clone(),
             total: order.terms.amount.total,
             trade_state: order.state.name(),

@@ -8,50 +8,92 @@ use crate::clock::Pace;
 
 static CREDENTIALS: LazyLock<Credentials> = LazyLock::new(|| Credentials::generate().unwrap());
 
+fn keys(mode: TrustMode, change: impl FnOnce(&mut Credentials)) -> Keys {
+    let mut credentials = Credentials { mode, ..CREDENTIALS.clone() };
+    change(&mut credentials);
+    Keys::parse(credentials, &Workshop::new(Library::Independent)).unwrap()
+}
+
 fn notary(mode: TrustMode) -> Notary {
     Notary {
-        keys: Arc::new(Keys::parse(&CREDENTIALS, mode).unwrap()),
+        keys: Arc::new(keys(mode, |_| {})),
         clock: Arc::new(SimClock::new(Some(Arc::new(|| 1_789_173_000_000)), Pace::REAL)),
     }
 }
 
-fn verifies(notary: &Notary, headers: &HeaderMap, body: &[u8]) -> bool {
+fn verifies(headers: &HeaderMap, body: &[u8]) -> bool {
     let text = |name| headers[name].to_str().unwrap();
     let head = format!("{}\n{}\n", text("wechatpay-timestamp"), text("wechatpay-nonce"));
-    let key = match notary.keys.mode {
-        TrustMode::PublicKey => &notary.keys.wechat_key,
-        TrustMode::Certificate => &notary.keys.platform_key,
+    let key = match text("wechatpay-serial") {
+        serial if serial == CREDENTIALS.public_key_id => &CREDENTIALS.wechat_private_key,
+        _ => &CREDENTIALS.platform_certificates[0].certified.private_key,
     };
-    let key: &RsaPrivateKey = key.as_ref();
-    from_base64(text("wechatpay-signature"))
-        .and_then(|bytes| RsaSignature::try_from(bytes.as_slice()).ok())
-        .is_some_and(|signature| {
-            let message = [head.as_bytes(), body, b"\n"].concat();
-            VerifyingKey::<Sha256>::new(key.to_public_key()).verify(&message, &signature).is_ok()
-        })
+    let key = KeyMaterial::read(key).unwrap().public(Library::Independent).unwrap();
+    from_base64(text("wechatpay-signature")).is_some_and(|signature| {
+        let message = [head.as_bytes(), body, b"\n"].concat();
+        key.verifies(&message, &signature)
+    })
 }
 
 #[test]
 fn each_mode_signs_with_its_own_key() {
-    for (mode, serial) in [
-        (TrustMode::PublicKey, &CREDENTIALS.public_key_id),
-        (TrustMode::Certificate, &CREDENTIALS.platform.serial),
-    ] {
-        let notary = notary(mode);
-        let headers = notary.sign_notification(b"{}");
+    let platform = &CREDENTIALS.platform_certificates[0].certified.serial;
+    for (mode, serial) in
+        [(TrustMode::PublicKey, &CREDENTIALS.public_key_id), (TrustMode::Certificate, platform)]
+    {
+        let headers = notary(mode).sign_notification(b"{}");
         assert_eq!(headers["wechatpay-serial"], serial.as_str());
         assert_eq!(headers.len(), 5);
-        assert!(verifies(&notary, &headers, b"{}"));
-        assert!(!verifies(&notary, &headers, b"{ }"));
+        assert!(verifies(&headers, b"{}"));
+        assert!(!verifies(&headers, b"{ }"));
     }
 }
+
+#[test]
+fn an_answers_key_follows_the_mode_and_what_was_asked_for() {
+    let (public, platform) =
+        (CREDENTIALS.public_key_id.as_str(), CREDENTIALS.platform_certificates[0].certified.serial.as_str());
+    let modes = [TrustMode::Certificate, TrustMode::Migrating, TrustMode::PublicKey].map(|m| keys(m, |_| {}));
+    for (asked, serials) in [
+        (None, [Some(platform), Some(platform), Some(public)]),
+        (Some(platform), [Some(platform), Some(platform), None]),
+        (Some(public), [Some(platform), Some(public), Some(public)]),
+        (Some("PUB_KEY_ID_01"), [None; 3]),
+        (Some(""), [None; 3]),
+    ] {
+        let signed_by =
+            modes.each_ref().map(|keys| keys.for_answer(asked, 0).ok().map(|key| key.serial.as_str()));
+        assert_eq!(signed_by, serials, "{asked:?}");
+    }
+    for choice in [true, false] {
+        let told = modes.each_ref().map(|keys| keys.for_notification(|| choice, 0).serial.as_str());
+        assert_eq!(told, [platform, if choice { public } else { platform }, public]);
+    }
+}
+
+#[test]
+fn a_new_platform_certificate_signs_when_its_time_has_come() {
+    let new = PLATFORM.clone();
+    let keys = keys(TrustMode::Certificate, |to| to.platform_certificates.push(new));
+    let old = &CREDENTIALS.platform_certificates[0].certified.serial;
+    let new = &PLATFORM.certified.serial;
+    let signer = |now| keys.for_answer(None, now).unwrap().serial.as_str();
+    assert_eq!((signer(-1), signer(1999), signer(2000)), (old.as_str(), old.as_str(), new.as_str()));
+    assert_eq!(keys.merchant().platform_certificates.len(), 2);
+    assert_eq!(keys.merchant().platform_certificate_serial.as_ref(), Some(new));
+}
+
+static PLATFORM: LazyLock<credentials::PlatformCertificate> = LazyLock::new(|| {
+    credentials::PlatformCertificate::issue(credentials::new_private_key().unwrap(), 1_789_173_000_000, 2000)
+        .unwrap()
+});
 
 #[test]
 fn wrong_and_probing_signatures_do_not_verify() {
     let notary = notary(TrustMode::PublicKey);
     for kind in [Signature::Wrong, Signature::Probe] {
         let headers = notary.sign_notification_as(b"{}", kind);
-        assert!(!verifies(&notary, &headers, b"{}"), "{kind:?}");
+        assert!(!verifies(&headers, b"{}"), "{kind:?}");
     }
     let probe = notary.sign_notification_as(b"{}", Signature::Probe);
     let probe = probe["wechatpay-signature"].to_str().unwrap();
@@ -60,17 +102,40 @@ fn wrong_and_probing_signatures_do_not_verify() {
 
 #[test]
 fn only_the_merchants_own_signature_is_taken() {
-    let keys = notary(TrustMode::PublicKey).keys;
-    let own = SigningKey::<Sha256>::new(read_key(&CREDENTIALS.merchant.private_key).unwrap());
-    let signature = base64(&own.sign_with_rng(&mut rand::rng(), b"message").to_vec());
-    assert!(keys.merchant_signed(b"message", &signature));
-    for (message, signature) in [
-        (&b"massage"[..], signature.as_str()),
-        (b"message", ""),
-        (b"message", "not base64!"),
-        (b"message", &base64(&[7; 256])),
+    const NOW: i64 = 1_789_173_000_000;
+    let second = credentials::ApiCertificate::issue(credentials::new_private_key().unwrap(), NOW).unwrap();
+    let (first_serial, second_serial) =
+        (CREDENTIALS.api_certificates[0].certified.serial.clone(), second.certified.serial.clone());
+    let key = |pem: &str| KeyMaterial::read(pem).unwrap().private(Library::Fast).unwrap();
+    let own = base64(&key(&CREDENTIALS.api_certificates[0].certified.private_key).sign(b"message"));
+    let others = base64(&key(&second.certified.private_key).sign(b"message"));
+    let foreign = base64(&key(&CREDENTIALS.wechat_private_key).sign(b"message"));
+    let with = |state| {
+        let mut second = second.clone();
+        second.state = state;
+        keys(TrustMode::PublicKey, |to| to.api_certificates.push(second))
+    };
+    let keys = with(CertificateState::Live);
+    let later = NOW + 6 * 365 * 24 * 60 * 60 * 1000;
+    for (serial, message, signature, now, why) in [
+        (&first_serial, "message", own.as_str(), NOW, Ok(())),
+        (&second_serial, "message", &others, NOW, Ok(())),
+        (&second_serial, "message", &own, NOW, Err(NotTheMerchant::Serial)),
+        (&"4A".to_owned(), "message", &own, NOW, Err(NotTheMerchant::Serial)),
+        (&first_serial, "massage", &own, NOW, Err(NotTheMerchant::Signature)),
+        (&first_serial, "message", &foreign, NOW, Err(NotTheMerchant::Signature)),
+        (&first_serial, "message", "", NOW, Err(NotTheMerchant::Signature)),
+        (&first_serial, "message", "not base64!", NOW, Err(NotTheMerchant::Signature)),
+        (&first_serial, "message", &own, later, Err(NotTheMerchant::Certificate(CertificateState::Expired))),
     ] {
-        assert!(!keys.merchant_signed(message, signature));
+        assert_eq!(keys.check_merchant(serial, message.as_bytes(), signature, now), why);
+    }
+    for state in [CertificateState::Expired, CertificateState::Revoked, CertificateState::Replaced] {
+        let keys = with(state);
+        let refused = keys.check_merchant(&second_serial, b"message", &others, NOW);
+        assert_eq!(refused, Err(NotTheMerchant::Certificate(state)));
+        assert_eq!(keys.check_merchant(&first_serial, b"message", &own, NOW), Ok(()));
+        assert_eq!(keys.merchant().certificate_serial, first_serial);
     }
 }
 
@@ -80,7 +145,7 @@ fn a_corpus_is_complete_and_each_of_it_can_be_opened() {
     let corpus = notary.corpus(5, |i| notary.paid_transaction(&format!("ORDER-{i}"), 100)).unwrap();
     assert_eq!(corpus.len(), 5);
     for (i, made) in corpus.iter().enumerate() {
-        assert!(verifies(&notary, &made.headers, &made.body));
+        assert!(verifies(&made.headers, &made.body));
         let envelope: Value = serde_json::from_slice(&made.body).unwrap();
         assert_eq!(envelope["event_type"], "TRANSACTION.SUCCESS");
         assert_eq!(envelope["id"].as_str().unwrap().len(), 36);
@@ -99,12 +164,14 @@ fn a_corpus_is_complete_and_each_of_it_can_be_opened() {
 
 #[test]
 fn the_platform_certificate_is_over_the_platform_key() {
-    let keys = notary(TrustMode::Certificate).keys;
-    assert_eq!(keys.platform.serial, CREDENTIALS.platform.serial);
-    assert_eq!(keys.platform.serial.len(), 40);
-    let (_, block) = x509_parser::pem::parse_x509_pem(keys.platform.pem.as_bytes()).unwrap();
+    let issued = &CREDENTIALS.platform_certificates[0].certified;
+    let keys = keys(TrustMode::Certificate, |_| {});
+    let platform = &keys.platform()[0];
+    assert_eq!((platform.serial(), platform.serial().len()), (issued.serial.as_str(), 40));
+    let (_, block) = x509_parser::pem::parse_x509_pem(platform.pem.as_bytes()).unwrap();
     let certificate = block.parse_x509().unwrap();
-    let private: &RsaPrivateKey = keys.platform_key.as_ref();
-    let public = rsa::pkcs8::EncodePublicKey::to_public_key_der(&private.to_public_key()).unwrap();
-    assert_eq!(certificate.public_key().raw, public.as_bytes());
+    assert_eq!(hex::encode_upper(certificate.raw_serial()), issued.serial);
+    let public = KeyMaterial::read(&issued.private_key).unwrap().public_pem().unwrap();
+    let (_, public) = x509_parser::pem::parse_x509_pem(public.as_bytes()).unwrap();
+    assert_eq!(certificate.public_key().raw, public.contents);
 }

@@ -42,7 +42,6 @@ pub struct Client {
     pub merchant: MerchantCredentials,
     pub http: reqwest::Client,
     pub key: SigningKey<Sha256>,
-    pub mode: TrustMode,
     /// Unix seconds; absent: the machine's.
     pub date: Option<i64>,
 }
@@ -82,14 +81,13 @@ impl Answer {
 
 impl Client {
     pub fn of(simulator: &Simulator) -> Self {
-        let merchant = simulator.merchant();
+        Self::of_merchant(simulator, simulator.merchant())
+    }
+
+    pub fn of_merchant(simulator: &Simulator, merchant: MerchantCredentials) -> Self {
         let key = RsaPrivateKey::from_pkcs8_pem(&merchant.private_key).unwrap();
         Self {
             url: simulator.url(),
-            mode: match merchant.platform_certificate {
-                Some(_) => TrustMode::Certificate,
-                None => TrustMode::PublicKey,
-            },
             merchant,
             date: None,
             http: reqwest::Client::builder().no_proxy().user_agent("test").build().unwrap(),
@@ -144,6 +142,22 @@ impl Client {
             .header("authorization", self.authorization(&self.said(), method, target, &body))
             .header("content-type", "application/json")
             .body(body.as_ref().to_vec())
+    }
+
+    /// A signed call that names the key it wants the answer signed with; says which signed it.
+    pub async fn ask(&self, target: &str, serial: Option<&str>) -> (Answer, Option<String>) {
+        let mut request = self
+            .request("GET", target)
+            .header("authorization", self.authorization(&self.said(), "GET", target, ""));
+        if let Some(serial) = serial {
+            request = request.header("wechatpay-serial", serial);
+        }
+        let answer = self.send(request).await.unwrap();
+        if answer.is_signed() {
+            self.check_signature(&answer.headers, &answer.body).unwrap();
+        }
+        let serial = answer.headers.get("wechatpay-serial").map(|s| s.to_str().unwrap().to_owned());
+        (answer, serial)
     }
 
     /// A signed call; a good answer must be signed too, a refusal must not.
@@ -221,19 +235,15 @@ impl Client {
     pub fn check_signature(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), String> {
         let text =
             |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).ok_or(format!("no {name}"));
-        let (serial, key) = match self.mode {
-            TrustMode::PublicKey => (
-                self.merchant.public_key_id.as_str(),
-                RsaPublicKey::from_public_key_pem(&self.merchant.public_key).unwrap(),
-            ),
-            TrustMode::Certificate => (
-                self.merchant.platform_certificate_serial.as_deref().unwrap(),
-                certified_key(self.merchant.platform_certificate.as_deref().unwrap()),
-            ),
-        };
-        if text("wechatpay-serial")? != serial {
+        let serial = text("wechatpay-serial")?;
+        let mut platform = self.merchant.platform_certificates.iter();
+        let key = if serial == self.merchant.public_key_id && self.merchant.mode != TrustMode::Certificate {
+            RsaPublicKey::from_public_key_pem(&self.merchant.public_key).unwrap()
+        } else if let Some(certificate) = platform.find(|one| one.serial == serial) {
+            certified_key(&certificate.certificate)
+        } else {
             return Err("another serial".into());
-        }
+        };
         if text("wechatpay-signature-type")? != "WECHATPAY2-SHA256-RSA2048" {
             return Err("another type".into());
         }

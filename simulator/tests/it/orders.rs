@@ -282,7 +282,7 @@ async fn certificates_are_for_merchants_who_have_them() {
     assert_eq!(none.outcome(), (404, "RESOURCE_NOT_EXISTS".into()));
 
     let (_simulator, client) = crate::client::start_with(simulator::Options {
-        mode: simulator::TrustMode::Certificate,
+        mode: Some(simulator::TrustMode::Certificate),
         ..crate::client::options()
     })
     .await;

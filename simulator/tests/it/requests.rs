@@ -29,7 +29,6 @@ async fn each_way_of_not_being_the_merchant() {
     let stale = lie(|said| said.timestamp -= 302);
     let early = lie(|said| said.timestamp += 302);
     let other_serial = lie(|said| said.serial = "5".repeat(40));
-    let other_mchid = lie(|said| said.mchid = "1900000009".into());
     let not_over_this = signed(&said, "/v3/pay/transactions/out-trade-no/ORDER-2");
     let stale_and_wrong = client.authorization(&stale, "POST", &order, "");
     let scheme = signed(&said, CERTIFICATES).replace("RSA2048", "RSA1024");
@@ -43,7 +42,6 @@ async fn each_way_of_not_being_the_merchant() {
         (&order, Some(signed(&early, &order)), "不得超过5分钟"),
         (&order, Some(stale_and_wrong), "不得超过5分钟"),
         (&order, Some(signed(&other_serial, &order)), "商户证书序列号有误"),
-        (&order, Some(signed(&other_mchid, &order)), "商户证书序列号有误"),
         (&order, Some(not_over_this), "签名错误"),
     ] {
         let answer = get(&client, target, authorization).await;
@@ -52,6 +50,19 @@ async fn each_way_of_not_being_the_merchant() {
         assert!(said.contains(message), "{said} is not {message}");
         assert!(answer.headers.keys().all(|name| !name.as_str().starts_with("wechatpay-")));
         assert_eq!(answer.headers.contains_key("request-id"), target == CERTIFICATES);
+    }
+}
+
+#[tokio::test]
+async fn who_has_no_contract_does_not_exist() {
+    let (_simulator, client) = start().await;
+    let stranger = Said { mchid: "1900000009".into(), ..client.said() };
+    let order = client.query_target("ORDER-1");
+    for (target, status) in [(order.as_str(), 400), (CERTIFICATES, 404)] {
+        let authorization = client.authorization(&stranger, "GET", target, "");
+        let answer = get(&client, target, Some(authorization)).await;
+        assert_eq!(answer.outcome(), (status, "MCH_NOT_EXISTS".into()));
+        assert!(!answer.is_signed());
     }
 }
 

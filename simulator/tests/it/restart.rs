@@ -30,7 +30,10 @@ async fn a_restart_continues_where_it_was() {
     // The second time without credentials: the file has them.
     let mut merchant = Merchant::open_at(door).await;
     let (simulator, client) = start_with(Options { credentials: None, ..with_file() }).await;
-    assert_eq!(client.merchant.certificate_serial, crate::client::CREDENTIALS.merchant.serial);
+    assert_eq!(
+        client.merchant.certificate_serial,
+        crate::client::CREDENTIALS.api_certificates[0].certified.serial
+    );
     assert!(simulator.now_ms() >= told);
     assert_eq!(simulator.ledger().await.unwrap(), ledger);
     assert_eq!(simulator.payment("ORDER-2").await.unwrap().trade_state, "NOTPAY");
