@@ -11,11 +11,12 @@ mod http;
 mod disk;
 mod machine;
 mod report;
+mod sandbox;
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, ensure};
-use clap::Parser;
+use anyhow::Context;
+use clap::{Parser, Subcommand};
 use simulator::Simulator;
 
 use crate::{
@@ -28,6 +29,8 @@ use crate::{
 
 #[derive(Debug, Parser)]
 struct Bench {
+    #[command(subcommand)]
+    what: Option<What>,
     /// A short run, to see that everything works; its figures mean little.
     #[arg(long)]
     quick: bool,
@@ -43,6 +46,16 @@ struct Bench {
     /// The directory that Postgres keeps its data in, for the cost of an fsync there.
     #[arg(long, requires = "postgres")]
     postgres_data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Measure the simulator alone; `bench/run-simulator` does it.
+    Simulator {
+        /// A short run, to see that everything works; its figures mean little.
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 /// How often each load is run on a quiet machine; what is promised is judged by the median of those.
@@ -81,13 +94,12 @@ struct Floors {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Bench::parse();
-    let everpaid = match &options.everpaid {
-        Some(path) => path.clone(),
-        None => std::env::current_exe()?.with_file_name("everpaid"),
-    };
-    ensure!(everpaid.exists(), "{} is not there; build it with --release first", everpaid.display());
+    let everpaid = sandbox::executable(options.everpaid.as_ref())?;
     let directory = tempfile::tempdir().context("making a directory")?;
     println!("{}", report::machine());
+    if let Some(What::Simulator { quick }) = options.what {
+        return sandbox::measure(&everpaid, quick).await;
+    }
 
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| only.eq_ignore_ascii_case(name));
     if let Some(server) = options.postgres.as_deref().filter(|_| wanted("postgres")) {

@@ -134,14 +134,14 @@ impl fmt::Display for Report {
 }
 
 /// The runs of each plan, one below the other.
-fn rounds_together<F, P: PartialEq>(figures: &[F], plan: impl Fn(&F) -> P) -> Vec<&F> {
+pub fn rounds_together<F, P: PartialEq>(figures: &[F], plan: impl Fn(&F) -> P) -> Vec<&F> {
     let mut sorted: Vec<&F> = figures.iter().collect();
     sorted.sort_by_key(|figure| figures.iter().position(|first| plan(first) == plan(figure)));
     sorted
 }
 
 /// The middle one of the runs on a quiet machine; none if it never was.
-fn median<F, T: PartialOrd + Copy>(
+pub fn median<F, T: PartialOrd + Copy>(
     runs: &[&F],
     quiet: impl Fn(&F) -> bool,
     value: impl Fn(&F) -> T,
@@ -151,7 +151,7 @@ fn median<F, T: PartialOrd + Copy>(
     values.get(values.len() / 2).copied()
 }
 
-fn machine_did(meanwhile: &Meanwhile) -> String {
+pub fn machine_did(meanwhile: &Meanwhile) -> String {
     let fsync = &meanwhile.fsync;
     let (p50, p99, max) = (ms(fsync.quantile(0.5)), ms(fsync.quantile(0.99)), ms(fsync.max()));
     let remark = if meanwhile.was_quiet() { "" } else { " disturbed" };
@@ -165,7 +165,7 @@ fn pace(plan: notifications::Plan) -> String {
     }
 }
 
-fn ms(span: Duration) -> String {
+pub fn ms(span: Duration) -> String {
     let ms = span.as_secs_f64() * 1000.0;
     if ms < 1.0 { format!("{ms:.3}") } else { format!("{ms:.1}") }
 }

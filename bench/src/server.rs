@@ -102,8 +102,7 @@ impl Server {
     }
 
     pub fn usage(&self) -> anyhow::Result<Usage> {
-        let of = |file: &str| fs::read_to_string(format!("/proc/{}/{file}", self.pid));
-        Usage::parse(&of("stat")?, &of("status")?).context("reading /proc of everpaid")
+        Usage::of(self.pid)
     }
 
     /// The sum of a metric over the series that carry all these labels.
@@ -169,6 +168,11 @@ apps = {{ {apps} }}
 }
 
 impl Usage {
+    pub fn of(pid: i32) -> anyhow::Result<Self> {
+        let of = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}"));
+        Self::parse(&of("stat")?, &of("status")?).with_context(|| format!("reading /proc of {pid}"))
+    }
+
     fn parse(stat: &str, status: &str) -> Option<Self> {
         let kib = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
@@ -192,7 +196,7 @@ fn sum_of(page: &str, name: &str, labels: &[&str]) -> f64 {
         .fold(0.0, std::ops::Add::add)
 }
 
-fn free_port() -> anyhow::Result<SocketAddr> {
+pub fn free_port() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
