@@ -16,7 +16,7 @@ use crate::{
     credentials::{random_digits, random_text},
     faults::{FaultKind, Occasion, Target},
     signing::{Envelope, Keys, Signature, notification_id, request_id},
-    store::{self, Delivered, Delivery, Notification},
+    store::{Delivered, Delivery, Notification, Try},
     wechat::Wechat,
     wire::{event::Event, xml},
 };
@@ -207,13 +207,13 @@ impl Wechat {
         match kind {
             Some(FaultKind::Silent) => {
                 told.state = Delivered::NeverSent;
-                return self.record(&told, &[]).await;
+                return self.record(&told, Vec::new()).await;
             }
             Some(put_off @ (FaultKind::Delay | FaultKind::Reorder)) => {
                 let delay = fault.as_ref().and_then(|fault| fault.delay_ms).unwrap_or(0);
                 told.was_delayed = true;
                 told.next_at = Some(self.now().saturating_add_unsigned(delay));
-                self.record(&told, &[]).await?;
+                self.record(&told, Vec::new()).await?;
                 if put_off == FaultKind::Reorder {
                     self.notifier.hold(&told, fault.and_then(|fault| fault.order));
                 }
@@ -260,7 +260,7 @@ impl Wechat {
                 None => Delivered::GivenUp,
             }
         };
-        self.record(&told, &deliveries).await?;
+        self.record(&told, deliveries).await?;
         let held = self.notifier.let_go_by(&told);
         if !held.is_empty() {
             self.store.make_due(&held, self.now()).await?;
@@ -269,13 +269,8 @@ impl Wechat {
         Ok(())
     }
 
-    async fn record(&self, told: &Notification, sent: &[Delivery]) -> Result<(), TryError> {
-        let txn = self.store.begin().await?;
-        for delivery in sent {
-            store::insert_delivery(&txn, &told.id, delivery).await?;
-        }
-        store::update_notification(&txn, told).await?;
-        txn.commit().await?;
+    async fn record(&self, told: &Notification, sent: Vec<Delivery>) -> Result<(), TryError> {
+        self.store.record_try(Try { told: told.clone(), sent }).await?;
         info!(
             notification.id = %told.id,
             notification.state = told.state.name(),

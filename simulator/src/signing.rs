@@ -222,11 +222,15 @@ impl Keys {
         &self.platform
     }
 
-    /// Runs RSA work on the blocking pool, no more of it at once than there are cores.
+    /// Runs RSA work where it holds nobody up: on the blocking pool, no more of it at once than there
+    /// are cores. What is fast is done on the spot, for the way there and back takes as long.
     pub(crate) async fn off_thread<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> anyhow::Result<T> {
+        if self.workshop.library == Library::Fast {
+            return Ok(work(self));
+        }
         let _core = self.workshop.cores.acquire().await?;
         let keys = Arc::clone(self);
         Ok(tokio::task::spawn_blocking(move || work(&keys)).await?)

@@ -10,6 +10,7 @@ mod notifications;
 mod orders;
 mod refunds;
 mod scans;
+mod tries;
 
 use std::path::Path;
 
@@ -22,12 +23,11 @@ pub(crate) use crate::store::{
     bills::{BillFile, keep_bill_file},
     entries::{Account, Cause, Entry, balance, insert_entry},
     logins::{find_login_code, forget_login_codes, insert_login_code, mark_login_code_used},
-    notifications::{
-        Delivered, Delivery, Notification, insert_delivery, insert_notification, update_notification,
-    },
+    notifications::{Delivered, Delivery, Notification, insert_notification},
     orders::{By, PayerAttempt, add_payer_attempt, find_order, insert_order, update_order},
     refunds::{due_refunds, find_refund, insert_refund, refunds_of, update_refund},
     scans::{keep_scan, scanned_by},
+    tries::Try,
 };
 
 const SETTINGS: &str = "
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) 
 
 pub(crate) struct Store {
     db: DatabaseConnection,
+    tries: tries::Tries,
 }
 
 impl Store {
@@ -78,7 +79,7 @@ impl Store {
         for tables in tables {
             db.execute_unprepared(tables).await?;
         }
-        let store = Self { db };
+        let store = Self { db, tries: tries::Tries::default() };
         // What was being sent when the process ended is due again.
         store
             .run(

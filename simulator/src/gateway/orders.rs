@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use anyhow::anyhow;
 use axum::extract::Query;
 use http::{StatusCode, request::Parts};
 use serde_json::{Value, json};
@@ -35,34 +36,30 @@ impl Wechat {
             ));
         }
         let now = self.now();
-        let txn = self.store.begin().await?;
-        let known = store::find_order(&txn, By::Number(&terms.mchid, &terms.out_trade_no)).await?;
-        let order = match known.map(|order| order.at(now)) {
-            None => {
-                let time_expire = terms.time_expire.as_deref().and_then(parse_rfc3339);
-                let order = Order {
-                    out_trade_no: terms.out_trade_no.clone(),
-                    endpoint,
-                    body,
-                    created_at: now,
-                    payable_until: rules::payable_until(now, time_expire),
-                    code: new_code(endpoint, now),
-                    code_expires_at: now + CODE_LIFE_MS,
-                    state: rules::State::NotPay,
-                    terms,
-                };
-                store::insert_order(&txn, &order).await?;
-                order
-            }
-            Some(mut order) => {
-                if order.ask_again(endpoint, &body, now)? == Again::Fresh {
-                    order.code = new_code(endpoint, now);
-                    order.code_expires_at = now + CODE_LIFE_MS;
-                    store::update_order(&txn, &order).await?;
-                }
-                order
-            }
+        let time_expire = terms.time_expire.as_deref().and_then(parse_rfc3339);
+        let new = Order {
+            out_trade_no: terms.out_trade_no.clone(),
+            endpoint,
+            body,
+            created_at: now,
+            payable_until: rules::payable_until(now, time_expire),
+            code: new_code(endpoint, now),
+            code_expires_at: now + CODE_LIFE_MS,
+            state: rules::State::NotPay,
+            terms,
         };
+        // Most numbers are new: one statement, without a transaction around it.
+        if store::insert_order(self.store.db(), &new).await? {
+            return Ok(new);
+        }
+        let txn = self.store.begin().await?;
+        let known = store::find_order(&txn, By::Number(&new.terms.mchid, &new.out_trade_no)).await?;
+        let mut order = known.ok_or_else(|| broken(&anyhow!("an order has vanished")))?.at(now);
+        if order.ask_again(endpoint, &new.body, now)? == Again::Fresh {
+            order.code = new.code;
+            order.code_expires_at = new.code_expires_at;
+            store::update_order(&txn, &order).await?;
+        }
         txn.commit().await?;
         Ok(order)
     }

@@ -1,9 +1,10 @@
 //! RSA in two implementations: the independent one, and a fast one for load.
 
+mod crt;
+
 use ::rsa::{
     Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey,
     pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey, LineEnding},
-    traits::PublicKeyParts,
 };
 use anyhow::Context;
 use aws_lc_rs::{
@@ -25,7 +26,7 @@ pub(crate) enum Library {
 
 /// Signs: RSASSA-PKCS1-v1_5 with SHA-256.
 pub(crate) enum PrivateKey {
-    Independent(Box<RsaPrivateKey>),
+    Independent(Box<crt::Key>),
     Fast(Box<KeyPair>),
 }
 
@@ -60,7 +61,7 @@ impl KeyMaterial {
 
     pub(crate) fn private(self, library: Library) -> anyhow::Result<PrivateKey> {
         Ok(match library {
-            Library::Independent => PrivateKey::Independent(Box::new(self.0)),
+            Library::Independent => PrivateKey::Independent(Box::new(crt::Key::of(&self.0)?)),
             Library::Fast => {
                 let der = self.0.to_pkcs8_der()?;
                 PrivateKey::Fast(Box::new(KeyPair::from_pkcs8(der.as_bytes())?))
@@ -70,26 +71,19 @@ impl KeyMaterial {
 }
 
 impl PrivateKey {
-    /// As long as the modulus. Should the library fail, which it does for broken keys only, it is all
+    /// As long as the modulus. Should aws-lc-rs fail, which it does for broken keys only, it is all
     /// zeros, which nobody takes.
     pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
-        let (size, signed) = match self {
-            // Without blinding, which takes its time and hides a key that is here for all to see.
-            Self::Independent(key) => {
-                let padding = Pkcs1v15Sign::new::<Sha256>();
-                let signed = key.sign(padding, &Sha256::digest(message));
-                (key.size(), signed.map_err(anyhow::Error::from))
-            }
+        match self {
+            Self::Independent(key) => key.sign(message),
             Self::Fast(key) => {
                 let mut signature = vec![0; key.public_modulus_len()];
-                let signed = key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature);
-                (key.public_modulus_len(), signed.map(|()| signature).map_err(anyhow::Error::from))
+                if key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).is_err() {
+                    error!("signing failed");
+                }
+                signature
             }
-        };
-        signed.unwrap_or_else(|error| {
-            error!(%error, "signing failed");
-            vec![0; size]
-        })
+        }
     }
 }
 

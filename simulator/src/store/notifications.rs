@@ -185,48 +185,6 @@ pub(crate) async fn insert_notification(
     Ok(())
 }
 
-/// Writes where a notification stands after a try.
-pub(crate) async fn update_notification(
-    txn: &DatabaseTransaction,
-    notification: &Notification,
-) -> Result<(), DbErr> {
-    txn.execute_raw(statement(
-        "UPDATE notification SET state = ?, attempts = ?, was_delayed = ?, next_at = ? WHERE id = ?",
-        [
-            notification.state.name().into(),
-            notification.attempts.into(),
-            notification.was_delayed.into(),
-            notification.next_at.into(),
-            notification.id.as_str().into(),
-        ],
-    ))
-    .await?;
-    Ok(())
-}
-
-pub(crate) async fn insert_delivery(
-    txn: &DatabaseTransaction,
-    notification_id: &str,
-    delivery: &Delivery,
-) -> Result<(), DbErr> {
-    txn.execute_raw(statement(
-        "INSERT INTO delivery (notification_id, attempt, at, fault, status, answer, error, took_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            notification_id.into(),
-            delivery.attempt.into(),
-            delivery.at.into(),
-            delivery.fault.clone().into(),
-            delivery.status.map(i64::from).into(),
-            delivery.answer.clone().into(),
-            delivery.error.clone().into(),
-            delivery.took_ms.into(),
-        ],
-    ))
-    .await?;
-    Ok(())
-}
-
 impl Delivered {
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -100,24 +100,27 @@ pub(crate) async fn find_order(db: &impl ConnectionTrait, by: By<'_>) -> Result<
     row.as_ref().map(read_order).transpose()
 }
 
-pub(crate) async fn insert_order(txn: &DatabaseTransaction, order: &Order) -> Result<(), DbErr> {
-    txn.execute_raw(statement(
-        "INSERT INTO payment (mchid, out_trade_no, endpoint, body, total, created_at, payable_until,
-            code, code_expires_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'NOTPAY')",
-        [
-            order.terms.mchid.as_str().into(),
-            order.out_trade_no.as_str().into(),
-            order.endpoint.name().into(),
-            order.body.to_string().into(),
-            order.terms.amount.total.into(),
-            order.created_at.into(),
-            order.payable_until.into(),
-            order.code.as_str().into(),
-            order.code_expires_at.into(),
-        ],
-    ))
-    .await?;
-    Ok(())
+/// Writes a new order, unless its number is taken; says whether it did.
+pub(crate) async fn insert_order(db: &impl ConnectionTrait, order: &Order) -> Result<bool, DbErr> {
+    let inserted = db
+        .execute_raw(statement(
+            "INSERT INTO payment (mchid, out_trade_no, endpoint, body, total, created_at, payable_until,
+            code, code_expires_at, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'NOTPAY')
+            ON CONFLICT (mchid, out_trade_no) DO NOTHING",
+            [
+                order.terms.mchid.as_str().into(),
+                order.out_trade_no.as_str().into(),
+                order.endpoint.name().into(),
+                order.body.to_string().into(),
+                order.terms.amount.total.into(),
+                order.created_at.into(),
+                order.payable_until.into(),
+                order.code.as_str().into(),
+                order.code_expires_at.into(),
+            ],
+        ))
+        .await?;
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// Writes what may change in an order: its code and its state.

@@ -1,6 +1,6 @@
 use std::{collections::HashSet, time::Duration};
 
-use simulator::{Options, Pay, Simulator};
+use simulator::{Fault, FaultKind, Options, Pay, Simulator};
 
 use crate::{
     client::{Client, options, start, start_with},
@@ -61,6 +61,29 @@ async fn the_ladder_is_climbed_to_its_end() {
     let notification = &payment.notifications[0];
     assert_eq!((notification.state, notification.attempts), ("given_up", 16));
     assert_eq!(notification.next_at, None);
+}
+
+#[tokio::test]
+async fn of_many_at_once_each_is_written_down() {
+    let (simulator, client) = start().await;
+    let merchant = Merchant::open().await;
+    merchant.answer_with([500, 204].into_iter().cycle().take(40));
+    simulator.add_fault(Fault::new(FaultKind::Delay).delay_ms(1000)).unwrap();
+    for number in 0..40 {
+        paid_order(&simulator, &client, &merchant, &format!("ORDER-{number}")).await;
+    }
+    simulator.notifications_settled().await.unwrap();
+    simulator.advance_clock(Duration::from_secs(2)).await.unwrap();
+    simulator.notifications_settled().await.unwrap();
+    let mut taken = 0;
+    for number in 0..40 {
+        let payment = simulator.payment(&format!("ORDER-{number}")).await.unwrap();
+        let told = &payment.notifications[0];
+        assert_eq!((told.attempts, told.deliveries.len()), (1, 1));
+        assert_eq!(told.state == "taken", told.deliveries[0].status == Some(204));
+        taken += usize::from(told.state == "taken");
+    }
+    assert_eq!(taken, 20);
 }
 
 #[tokio::test]
