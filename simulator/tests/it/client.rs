@@ -95,12 +95,17 @@ impl Client {
         }
     }
 
+    /// The machine's Unix seconds.
     #[expect(clippy::disallowed_methods, reason = "the simulator reads the machine's clock here")]
+    pub fn now() -> i64 {
+        jiff::Timestamp::now().as_second()
+    }
+
     pub fn said(&self) -> Said {
         Said {
             mchid: self.merchant.mchid.clone(),
             serial: self.merchant.certificate_serial.clone(),
-            timestamp: self.date.unwrap_or_else(|| jiff::Timestamp::now().as_second()),
+            timestamp: self.date.unwrap_or_else(Self::now),
             nonce: format!("{:032x}", rand::random::<u128>()),
         }
     }

@@ -1,8 +1,11 @@
 //! Who may speak, and what may be said.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
 
-use crate::client::{Answer, Client, Said, start};
+use serde_json::{Value, json};
+use simulator::Options;
+
+use crate::client::{Answer, Client, Said, options, start, start_with};
 
 const NOWHERE: &str = "http://127.0.0.1:9/notify";
 const CERTIFICATES: &str = "/v3/certificates";
@@ -97,6 +100,41 @@ async fn certificates_want_a_user_agent_and_orders_do_not() {
     let answer = nameless.call("GET", CERTIFICATES, "").await;
     assert_eq!(answer.outcome(), (400, "INVALID_REQUEST".into()));
     assert_eq!(nameless.query("ORDER-1").await.status, 404);
+    // An empty one is none, and no signature is asked for before it.
+    let picky = nameless.request("GET", CERTIFICATES).header("user-agent", "test").header("accept", "");
+    let answer = nameless.send(picky).await.unwrap();
+    assert_eq!(answer.outcome(), (400, "INVALID_REQUEST".into()));
+}
+
+#[tokio::test]
+async fn a_header_that_is_no_text_is_refused_and_the_next_call_is_served() {
+    let (_simulator, client) = start().await;
+    let target = client.query_target("ORDER-1");
+    let good = client.authorization(&client.said(), "GET", &target, "");
+    for header in
+        [&[good.as_bytes(), &[0xff]].concat(), b"\xff\xfe".as_slice(), b"", b"WECHATPAY2-SHA256-RSA2048 "]
+    {
+        let answer =
+            client.send(client.request("GET", &target).header("authorization", header)).await.unwrap();
+        assert_eq!(answer.outcome(), (401, "SIGN_ERROR".into()), "{header:?}");
+    }
+    let serial = client
+        .request("GET", &target)
+        .header("authorization", &good)
+        .header("wechatpay-serial", &b"\xff"[..]);
+    assert_eq!(client.send(serial).await.unwrap().outcome(), (400, "PARAM_ERROR".into()));
+    assert_eq!(client.query("ORDER-1").await.status, 404);
+}
+
+#[tokio::test]
+async fn certificates_are_listed_a_thousand_times_a_second() {
+    let at = Client::now() * 1000;
+    let (_simulator, client) = start_with(Options { now: Some(Arc::new(move || at)), ..options() }).await;
+    let authorization = client.authorization(&client.said(), "GET", CERTIFICATES, "");
+    for number in 0..=1000 {
+        let answer = get(&client, CERTIFICATES, Some(authorization.clone())).await;
+        assert_eq!(answer.status, if number < 1000 { 404 } else { 429 }, "{number}");
+    }
 }
 
 #[tokio::test]
