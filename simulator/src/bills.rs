@@ -8,6 +8,7 @@ use sha1::{Digest, Sha1};
 
 use crate::{
     credentials::random_text,
+    faults::FaultKind,
     rules::bill::{DOWNLOAD_LIFE_MS, Day, Kind, NoBill},
     store::{self, BillFile},
     wechat::Wechat,
@@ -29,8 +30,9 @@ impl Wechat {
         day: Day,
         kind: Kind,
         is_gzip: bool,
+        fault: Option<FaultKind>,
     ) -> anyhow::Result<Result<Bill, NoBill>> {
-        let plain = match self.draw_up(mchid, day, kind).await? {
+        let plain = match self.draw_up(mchid, day, kind, fault).await? {
             Ok(plain) => plain,
             Err(why) => return Ok(Err(why)),
         };
@@ -56,9 +58,18 @@ impl Wechat {
 
     /// The one place that decides whether a bill is ready, and what is in it: a payment on the day
     /// it was paid, a refund on the day it was accepted.
-    async fn draw_up(&self, mchid: &str, day: Day, kind: Kind) -> anyhow::Result<Result<Vec<u8>, NoBill>> {
+    async fn draw_up(
+        &self,
+        mchid: &str,
+        day: Day,
+        kind: Kind,
+        fault: Option<FaultKind>,
+    ) -> anyhow::Result<Result<Vec<u8>, NoBill>> {
         if let Err(why) = day.has_bill(self.now()) {
             return Ok(Err(why));
+        }
+        if fault == Some(FaultKind::BillLate) {
+            return Ok(Err(NoBill::Creating));
         }
         self.settle_due_refunds().await?;
         let (mut payments, mut refunds) = (Vec::new(), Vec::new());
@@ -79,6 +90,9 @@ impl Wechat {
             });
             let mut dated: Vec<_> = payments.chain(refunds).collect();
             dated.sort_by_key(|(at, _)| *at);
+            if fault == Some(FaultKind::BillShort) {
+                dated.pop();
+            }
             let rows: Vec<_> = dated.into_iter().map(|(_, row)| row).collect();
             if rows.is_empty() {
                 return Err(NoBill::NoTrade);

@@ -115,6 +115,10 @@ pub enum FaultKind {
     RefundAbnormal,
     /// The refund will end CLOSED instead of SUCCESS.
     RefundClosed,
+    /// The bill is said to be still in the making.
+    BillLate,
+    /// The bill lacks its last row.
+    BillShort,
     /// A signature that does not verify: on an answer, after the effect, or on a notification.
     WrongSignature,
     /// WeChat Pay's deliberate wrong signature; on a notification the clean one follows at once.
@@ -208,6 +212,7 @@ impl FaultKind {
             Self::NotFound => &[Query, RefundQuery],
             Self::PayBeforeAnswer => &[Create],
             Self::PayWhileClosing => &[Close],
+            Self::BillLate | Self::BillShort => &[Bill],
             Self::Accepted429 | Self::RefundAbnormal | Self::RefundClosed => &[Refund],
             Self::WrongSignature | Self::ProbeSignature | Self::ClockSkew => {
                 &[Create, Query, Close, Refund, RefundQuery, Bill, Certificates, Notify]

@@ -307,7 +307,7 @@ impl Wechat {
                 self.create_refund(mchid, body, outcome).await
             }
             Call::FindRefund(number) => self.query_refund(mchid, number).await,
-            Call::TradeBill => self.trade_bill(parts, mchid).await,
+            Call::TradeBill => self.trade_bill(parts, mchid, fault).await,
             Call::Download => self.download_bill(parts, mchid).await,
             Call::Certificates => self.list_certificates(parts, keys),
         }

@@ -12,10 +12,11 @@ use crate::{
     faults::{
         Fault,
         FaultKind::{
-            self, Accepted202, ClockSkew, CutAfter, CutBefore, Delay, Down, Duplicate, Empty, Html, NoAnswer,
-            NotFound, PayBeforeAnswer, PayWhileClosing, ProbeSignature, Refused, Reorder, Repeat, Silent,
-            Slow, SlowBefore, Status429, Status500, Status502, Status503, Unheard, UnknownNumber,
-            WrongAmount, WrongAppid, WrongCurrency, WrongMchid, WrongSignature,
+            self, Accepted202, Accepted429, BillLate, BillShort, ClockSkew, CutAfter, CutBefore, Delay, Down,
+            Duplicate, Empty, Html, NoAnswer, NoAssociatedData, NotFound, PayBeforeAnswer, PayWhileClosing,
+            ProbeSignature, RefundAbnormal, RefundClosed, Refused, Reorder, Repeat, Silent, Slow, SlowBefore,
+            Status429, Status500, Status502, Status503, Unheard, UnknownEvent, UnknownNumber, WrongAmount,
+            WrongAppid, WrongCurrency, WrongMchid, WrongSignature,
         },
         Target,
     },
@@ -85,6 +86,12 @@ pub const SCENARIOS: &[Scenario] = &[
                 .map(|kind| some(kind, 0.05).on(Target::Notify))
                 .into()
         },
+    },
+    Scenario {
+        name: "strange-notifications",
+        en: "events that nobody knows come first, and associated_data is empty",
+        zh: "先收到未知事件类型，或associated_data为空",
+        faults: || vec![some(UnknownEvent, 0.25), some(NoAssociatedData, 0.25)],
     },
     Scenario {
         name: "flaky-network",
@@ -167,6 +174,24 @@ pub const SCENARIOS: &[Scenario] = &[
         faults: || vec![Fault::new(PayWhileClosing)],
     },
     Scenario {
+        name: "troubled-refunds",
+        en: "refunds are accepted with 429, or end ABNORMAL or CLOSED",
+        zh: "退款已受理却返回429，或最终异常、关闭",
+        faults: || vec![some(Accepted429, 0.2), some(RefundAbnormal, 0.2), some(RefundClosed, 0.2)],
+    },
+    Scenario {
+        name: "late-bill",
+        en: "a bill is still in the making the first three times it is asked for",
+        zh: "账单前三次申请时仍在生成中",
+        faults: || vec![Fault::new(BillLate).each(3)],
+    },
+    Scenario {
+        name: "short-bill",
+        en: "bills lack their last row",
+        zh: "账单缺少最后一行",
+        faults: || vec![Fault::new(BillShort)],
+    },
+    Scenario {
         name: "bad-day",
         en: "a little of nearly everything at once",
         zh: "各种问题同时少量出现",
@@ -186,13 +211,17 @@ pub const SCENARIOS: &[Scenario] = &[
                 PayWhileClosing,
                 WrongSignature,
                 ProbeSignature,
+                Accepted429,
+                RefundAbnormal,
+                RefundClosed,
             ]
             .map(|kind| some(kind, 0.03))
             .into();
-            all.extend([Silent, Duplicate, Repeat, Unheard].map(|kind| some(kind, 0.08)));
+            all.extend([Silent, Duplicate, Repeat, Unheard, UnknownEvent].map(|kind| some(kind, 0.08)));
             all.push(some(SlowBefore, 0.03).delay_ms(2000));
             all.push(some(ClockSkew, 0.03).skew_seconds(-600));
             all.push(some(NotFound, 0.1).each(2));
+            all.push(Fault::new(BillLate).each(2));
             all.push(some(Delay, 0.08).delay_ms(40_000));
             all.push(some(Reorder, 0.08).delay_ms(60_000));
             all

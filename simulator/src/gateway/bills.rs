@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Reply, broken};
 use crate::{
+    faults::FaultKind,
     rules::bill::{Day, Kind, NoBill},
     wechat::Wechat,
     wire::answer::Refusal,
@@ -17,7 +18,12 @@ use crate::{
 pub(super) const DOWNLOAD: &str = "/v3/billdownload/file";
 
 impl Wechat {
-    pub(super) async fn trade_bill(&self, parts: &Parts, mchid: &str) -> Result<Reply, Refusal> {
+    pub(super) async fn trade_bill(
+        &self,
+        parts: &Parts,
+        mchid: &str,
+        fault: Option<FaultKind>,
+    ) -> Result<Reply, Refusal> {
         let query = query(parts);
         let day = match query.get("bill_date") {
             None => return Err(Refusal::param("缺少必填参数bill_date").in_query("bill_date")),
@@ -31,7 +37,7 @@ impl Wechat {
             Some("GZIP") => true,
             Some(_) => return Err(Refusal::param("压缩类型错误").in_query("tar_type")),
         };
-        let bill = self.bill(mchid, day, kind, is_gzip).await.map_err(|error| broken(&error))??;
+        let bill = self.bill(mchid, day, kind, is_gzip, fault).await.map_err(|error| broken(&error))??;
         let tar_type = if is_gzip { "&tartype=gzip" } else { "" };
         Ok(Reply::json(
             StatusCode::OK,

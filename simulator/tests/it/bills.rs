@@ -273,3 +273,41 @@ async fn a_bill_and_its_download_can_fail() {
     assert_eq!(download(&client, &bill).await.status, 503);
     assert_eq!(download(&client, &bill).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_bill_is_late_and_each_kind_of_it_by_itself() {
+    let (simulator, client) = start().await;
+    paid(&simulator, &client, "ORDER-1").await;
+    later(&simulator, 26 * HOUR).await;
+    simulator.start_scenario("late-bill", None).unwrap();
+    let creating = (400, "STATEMENT_CREATING".to_owned());
+    for query in ["bill_date=2026-09-12", "bill_date=2026-09-12&bill_type=SUCCESS"] {
+        for _ in 0..3 {
+            assert_eq!(ask(&client, query).await.outcome(), creating);
+        }
+        assert_eq!(ask(&client, query).await.status, 200);
+    }
+    // A day that is not over has no bill to be late.
+    let today = ask(&client, "bill_date=2026-09-13").await;
+    assert_eq!(today.outcome(), (400, "INVALID_REQUEST".into()));
+}
+
+#[tokio::test]
+async fn a_short_bill_lacks_its_last_row() {
+    let (simulator, client) = start().await;
+    for number in ["ORDER-1", "ORDER-2"] {
+        paid(&simulator, &client, number).await;
+        later(&simulator, 1).await;
+    }
+    later(&simulator, 26 * HOUR).await;
+    simulator.start_scenario("short-bill", None).unwrap();
+    let short = ask(&client, "bill_date=2026-09-12").await;
+    let file = download(&client, &short).await;
+    // The hash is right all the same: nothing of it tells.
+    assert_eq!(short.json()["hash_value"], hex::encode(Sha1::digest(&file.body)));
+    let numbers: Vec<_> = rows(&file).into_iter().map(|row| row[6].clone()).collect();
+    assert_eq!(numbers, ["ORDER-1"]);
+    simulator.stop_scenario("short-bill").unwrap();
+    let whole = ask(&client, "bill_date=2026-09-12").await;
+    assert_eq!(rows(&download(&client, &whole).await).len(), 2);
+}

@@ -93,12 +93,14 @@ async fn a_scenario_may_run_from_the_start() {
 }
 
 /// Nearly all that luck decides, without the waits.
-const TROUBLES: [&str; 9] = [
+const TROUBLES: [&str; 11] = [
     "lost-notifications",
     "late-notifications",
     "duplicate-notifications",
     "reordered-notifications",
     "lying-notifications",
+    "strange-notifications",
+    "troubled-refunds",
     "overloaded",
     "lying-answers",
     "not-found-then-found",
@@ -150,16 +152,20 @@ async fn run(seed: Option<u64>, order: Order) -> Seen {
     }
     for number in numbers {
         let payment = simulator.payment(&number).await.unwrap();
-        let told = payment.notifications.iter().flat_map(|told| {
+        let refund = simulator.refund(&format!("R-{number}")).await.unwrap();
+        let told = payment.notifications.iter().chain(&refund.notifications).flat_map(|told| {
             let faults = told.deliveries.iter().map(|post| format!("{:?} {:?}", post.fault, post.status));
             faults.chain([told.state.to_owned()])
         });
-        seen.entry(number).or_default().extend(told);
+        let seen = seen.entry(number).or_default();
+        seen.extend(told);
+        seen.push(refund.status.to_owned());
     }
     seen
 }
 
-/// Orders until that succeeds, asks three times, pays, asks again and closes.
+/// Orders until that succeeds, asks three times, pays, asks again, closes, and refunds until that
+/// succeeds.
 async fn buy(simulator: &Simulator, client: &Client, notify_url: &str, number: &str) -> Vec<String> {
     let order = client.native_order(number, notify_url);
     let mut seen = Vec::new();
@@ -181,6 +187,18 @@ async fn buy(simulator: &Simulator, client: &Client, notify_url: &str, number: &
     call("GET", &client.query_target(number), "").await;
     let close = json!({"mchid": client.merchant.mchid}).to_string();
     call("POST", &format!("/v3/pay/transactions/out-trade-no/{number}/close"), &close).await;
+    let refund = json!({
+        "out_trade_no": number,
+        "out_refund_no": format!("R-{number}"),
+        "notify_url": notify_url,
+        "amount": {"refund": 40, "total": 100, "currency": "CNY"},
+    });
+    while simulator.refund(&format!("R-{number}")).await.is_err() {
+        call("POST", "/v3/refund/domestic/refunds", &refund.to_string()).await;
+    }
+    for _ in 0..2 {
+        call("GET", &format!("/v3/refund/domestic/refunds/R-{number}"), "").await;
+    }
     seen
 }
 
