@@ -438,6 +438,26 @@ async fn the_later_payment_is_told_first() {
 }
 
 #[tokio::test]
+async fn a_refund_is_told_before_its_payment() {
+    let fault = Fault::new(FaultKind::Reorder).order("ORDER-1").times(1).delay_ms(86_400_000);
+    let (simulator, client, mut merchant, posts) = paid_under(fault).await;
+    assert!(posts.is_empty());
+    let refund = serde_json::json!({
+        "out_trade_no": "ORDER-1",
+        "out_refund_no": "REFUND-1",
+        "notify_url": merchant.notify_url,
+        "amount": {"refund": 40, "total": 100, "currency": "CNY"},
+    });
+    assert_eq!(client.refund(&refund).await.status, 200);
+    simulator.advance_clock(Duration::from_secs(5)).await.unwrap();
+    let mut events = Vec::new();
+    for _ in 0..2 {
+        events.push(merchant.next().await.envelope()["event_type"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(events, ["REFUND.SUCCESS", "TRANSACTION.SUCCESS"]);
+}
+
+#[tokio::test]
 async fn a_notification_that_nobody_overtakes_comes_in_the_end() {
     // Only the next one of its own order would let it go.
     let fault = Fault::new(FaultKind::Reorder).order("ORDER-1").delay_ms(60_000);
