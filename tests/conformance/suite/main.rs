@@ -1,0 +1,138 @@
+//! WeChat Pay's rules, one case each, twice: by hand and through our client.
+//!
+//! `rules.txt` is the checklist; the table below has every rule's case, by topic. Where our client
+//! cannot express a rule, the table says why.
+
+mod answers;
+mod faults;
+mod notifications;
+mod orders;
+mod requests;
+mod trust;
+
+/// Makes the tests `rule::topic::name::by_hand` and `rule::topic::name::by_crate`, and the list of
+/// the names.
+macro_rules! suite {
+    ($($topic:ident { $($rule:ident $how:tt)* })*) => {
+        mod rule {
+            $(mod $topic {
+                $(mod $rule {
+                    #[tokio::test]
+                    async fn by_hand() {
+                        crate::$topic::by_hand::$rule().await;
+                    }
+
+                    by_crate! { $topic $rule $how }
+                })*
+            })*
+        }
+
+        const RULES: &[&str] = &[$($(stringify!($rule),)*)*];
+    };
+}
+
+/// The second test of a rule, unless there is a reason against it.
+macro_rules! by_crate {
+    ($topic:ident $rule:ident (both)) => {
+        #[tokio::test]
+        async fn by_crate() {
+            crate::$topic::by_crate::$rule().await;
+        }
+    };
+    ($topic:ident $rule:ident ($why_not:literal)) => {};
+}
+
+suite! {
+    requests {
+        authorization_covers_the_raw_target_and_the_raw_body (both)
+        authorization_pairs_come_in_any_order ("it has one order")
+        the_clock_is_checked_before_the_signature (both)
+        a_refused_signature_says_why_in_wechats_words (both)
+        a_missing_user_agent_is_refused_on_certificates_and_refunds_only ("it always sends one")
+        the_mchid_is_one_in_header_body_and_query ("it knows one mchid only")
+        unknown_fields_are_refused (both)
+        null_is_no_value ("it writes none")
+        characters_of_four_bytes_are_refused ("order::text_is_acceptable refuses them before")
+        fields_have_their_limits ("it sends any body as it is")
+        a_broken_body_is_refused_and_changes_nothing ("it sends any body as it is")
+        an_app_must_belong_to_the_merchant (both)
+    }
+    answers {
+        a_good_answer_carries_five_signature_headers (both)
+        json_says_that_it_is_utf_8 ("it does not look")
+        a_refusal_is_not_signed (both)
+        a_request_id_ends_in_the_number_of_the_error (both)
+        an_unknown_path_or_method_has_an_empty_answer ("it knows no such path")
+        an_error_names_code_message_and_field (both)
+    }
+    orders {
+        an_identical_create_is_taken_again (both)
+        a_different_create_of_one_number_is_out_trade_no_used (both)
+        a_closed_number_is_order_closed (both)
+        a_paid_number_is_not_ordered_again (both)
+        time_expire_is_raised_to_a_minute ("it sends any body as it is")
+        after_time_expire_an_order_is_unpaid_and_unpayable ("it sends any body as it is")
+        time_expire_is_cut_to_seven_days ("it sends any body as it is")
+        a_prepay_id_lives_two_hours (both)
+        a_code_url_lives_two_hours ("the payer notices, not the merchant")
+        a_repeated_native_create_ends_the_older_code_url (both)
+        an_unpaid_order_closes_itself_after_seven_days (both)
+        a_close_is_taken_twice_and_ends_the_order (both)
+        closing_a_paid_order_is_order_paid (both)
+        a_close_that_races_a_payment_ends_one_way ("the race is the simulator's, whoever calls")
+        an_order_is_found_by_both_numbers (both)
+        an_unpaid_order_has_no_payment_to_tell_of (both)
+    }
+    trust {
+        answers_of_a_merchant_with_a_public_key_are_signed_by_it (both)
+        answers_of_a_merchant_with_certificates_are_signed_by_one (both)
+        certificates_are_sealed_and_vouch_for_their_own_delivery (both)
+        a_merchant_with_a_public_key_has_no_certificates (both)
+        a_probe_on_an_answer_is_clean_on_retry (both)
+        a_probe_on_a_notification_is_clean_on_retry (both)
+    }
+    notifications {
+        a_payment_is_told_signed_and_sealed (both)
+        a_notification_says_what_a_query_says (both)
+        an_unpaid_order_is_never_told_of ("there is nothing to read")
+        the_ladder_has_fifteen_rungs ("the pace is the simulator's")
+        every_try_is_signed_afresh (both)
+        only_200_and_204_are_taken ("the answer is the server's")
+        an_answer_after_five_seconds_is_none ("the answer is the server's")
+        duplicates_come_at_once_on_two_connections (both)
+        a_notification_may_be_late ("the pace is the simulator's")
+        a_notification_may_never_come (both)
+        every_delivery_is_kept_with_its_answer ("only the simulator knows")
+    }
+    faults {
+        accepted_202_has_no_effect (both)
+        too_frequent_429_has_no_effect (both)
+        system_error_500_has_no_effect (both)
+        bad_gateway_502_and_overload_503_have_no_effect (both)
+        a_proxys_page_is_not_json (both)
+        an_answer_may_be_empty (both)
+        an_answer_may_be_slow (both)
+        a_connection_cut_before_the_effect_has_none (both)
+        an_answer_lost_after_the_effect_is_found_by_asking (both)
+        an_answer_may_carry_a_wrong_signature (both)
+        an_order_may_be_denied_and_then_found (both)
+        connections_may_be_refused (both)
+    }
+}
+
+/// The checklist and the table name the same rules.
+#[test]
+fn every_rule_of_the_checklist_has_a_case() {
+    let checklist: Vec<_> = include_str!("rules.txt")
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_once(" | ").map_or(line, |(rule, _)| rule).trim())
+        .collect();
+    for rule in &checklist {
+        assert!(RULES.contains(rule), "{rule} has no case");
+    }
+    for rule in RULES {
+        assert!(checklist.contains(rule), "{rule} is not on the checklist");
+    }
+    assert_eq!(checklist.len(), RULES.len(), "a rule is there twice");
+}
