@@ -20,6 +20,7 @@ export class Simulator {
     simulator.authority = join(simulator.directory, "ca.pem");
     const listening = ["--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0", "--proxy-ca", simulator.authority];
     simulator.process = spawn(executable, ["simulator", "--in-memory", ...listening, ...options], {
+      cwd: simulator.directory,
       stdio: ["ignore", "pipe", "inherit"],
     });
     // The proxy's line is the last: by then everything listens.
