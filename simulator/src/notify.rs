@@ -37,7 +37,8 @@ pub(crate) struct Notifier {
     time_scale: f64,
     wake: Notify,
     slots: Arc<Semaphore>,
-    tries: watch::Sender<u64>,
+    /// Whoever waits for quiet looks again whenever this changes.
+    changes: watch::Sender<u64>,
     held: Mutex<Vec<Held>>,
 }
 
@@ -71,7 +72,7 @@ impl Notifier {
             time_scale,
             wake: Notify::new(),
             slots: Arc::new(Semaphore::new(AT_ONCE)),
-            tries: watch::Sender::new(0),
+            changes: watch::Sender::new(0),
             held: Mutex::default(),
         })
     }
@@ -96,6 +97,7 @@ impl Notifier {
     /// Something became due, or the time changed.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     /// When to try again after so many tries.
@@ -173,15 +175,15 @@ impl Wechat {
                 error!(%error, notification.id = %id, "notifying failed");
             }
         }
-        self.notifier.tries.send_modify(|tries| *tries += 1);
+        self.notifier.changes.send_modify(|changes| *changes += 1);
         self.changed();
     }
 
     /// Waits until no notification is due and none is on its way.
     pub(crate) async fn notifications_settled(&self) -> Result<(), DbErr> {
-        let mut tries = self.notifier.tries.subscribe();
+        let mut changes = self.notifier.changes.subscribe();
         while self.store.is_notifying(self.now()).await? {
-            if tries.changed().await.is_err() {
+            if changes.changed().await.is_err() {
                 break;
             }
         }

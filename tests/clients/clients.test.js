@@ -11,7 +11,7 @@ import { Simulator } from "./simulator.js";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const python = join(here, "../../target/clients/venv/bin/python");
-const done = "created, queried, paid and closed\n";
+const done = "created, queried, paid, closed, refunded and billed\n";
 
 async function run(simulator, program, script, more) {
   const options = { env: simulator.environment(more), timeout: 60_000 };

@@ -6,9 +6,10 @@
 // `WITH_CERTIFICATES=1` trusts the platform certificates instead of the public key.
 
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 import { once } from "node:events";
+import { gunzipSync } from "node:zlib";
 
 import { Aes, Formatter, Rsa, Wechatpay } from "wechatpay-axios-plugin";
 
@@ -98,6 +99,36 @@ const closed = await transactions.outTradeNo.$out_trade_no$.close.post({ mchid }
 assert.equal(closed.status, 204);
 assert.equal((await query(other)).trade_state, "CLOSED");
 
+// 6. Ten yuan go back.
+const out_refund_no = `${out_trade_no}-R`;
+const { refunds } = wxpay.v3.refund.domestic;
+const amount = { refund: 1000, total: 3990, currency: "CNY" };
+const refund = await refunds.post({ out_trade_no, out_refund_no, amount, notify_url });
+assert.equal(refund.data.status, "PROCESSING");
+await control("POST", "/clock", { advance_seconds: 60 });
+const finished = await hear("REFUND.SUCCESS");
+assert.deepEqual([finished.refund_status, finished.amount.refund], ["SUCCESS", 1000]);
+assert.equal((await refunds.$out_refund_no$.get({ out_refund_no })).data.status, "SUCCESS");
+assert.equal((await query(out_trade_no)).trade_state, "REFUND");
+
+// 7. The next day the books are compared with WeChat's bill, plain and compressed.
+const bill_date = new Date(Date.parse(paid.success_time) + 8 * 3600_000).toISOString().slice(0, 10);
+await control("POST", "/clock", { advance_seconds: 36 * 3600 });
+for (const compression of [{ tar_type: "GZIP" }, {}]) {
+  const { data: bill } = await wxpay.v3.bill.tradebill.get({ params: { bill_date, bill_type: "ALL", ...compression } });
+  const { pathname, searchParams } = new URL(bill.download_url);
+  assert.equal(pathname, "/v3/billdownload/file");
+  const params = Object.fromEntries(searchParams);
+  const { data: file } = await wxpay.v3.billdownload.file.get({ params, responseType: "arraybuffer" });
+  const plain = compression.tar_type ? gunzipSync(file) : Buffer.from(file);
+  assert.equal(createHash("sha1").update(plain).digest("hex"), bill.hash_value.toLowerCase());
+  const [header, ...rows] = plain.toString("utf8").slice(1).split("\r\n").map((line) => line.split(",`"));
+  const names = header[0].split(",");
+  const ours = rows.filter((row) => row[names.indexOf("商户订单号")] === out_trade_no);
+  const shown = ours.map((row) => ["交易状态", "订单金额", "申请退款金额"].map((name) => row[names.indexOf(name)]));
+  assert.deepEqual(shown, [["SUCCESS", "39.90", "0.00"], ["REFUND", "0.00", "10.00"]]);
+}
+
 server.close();
 server.closeAllConnections();
-console.log("created, queried, paid and closed");
+console.log("created, queried, paid, closed, refunded and billed");

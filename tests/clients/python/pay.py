@@ -8,6 +8,11 @@ The client has WeChat's host in its code, so it is led to the simulator by a pro
 `WITH_CERTIFICATES=1` makes it download the platform certificates instead of using the public key.
 """
 
+import csv
+import datetime
+import gzip
+import hashlib
+import io
 import json
 import os
 import queue
@@ -100,5 +105,32 @@ expect(wechatpay.pay(**{**order, "out_trade_no": other}, payer=payer, pay_type=W
 expect(wechatpay.close(out_trade_no=other), 204)
 assert expect(wechatpay.query(out_trade_no=other), 200)["trade_state"] == "CLOSED"
 
+# 6. Ten yuan go back.
+amount = {"refund": 1000, "total": 3990, "currency": "CNY"}
+asked = {"out_refund_no": f"{number}-R", "out_trade_no": number, "amount": amount, "notify_url": notify_url}
+refund = expect(wechatpay.refund(**asked), 200)
+assert refund["status"] == "PROCESSING", refund
+control("POST", "/clock", {"advance_seconds": 60})
+finished = hear("REFUND.SUCCESS")
+assert (finished["refund_status"], finished["amount"]["refund"]) == ("SUCCESS", 1000), finished
+assert expect(wechatpay.query_refund(out_refund_no=f"{number}-R"), 200)["status"] == "SUCCESS"
+assert expect(wechatpay.query(out_trade_no=number), 200)["trade_state"] == "REFUND"
+
+# 7. The next day the books are compared with WeChat's bill.
+beijing = datetime.timezone(datetime.timedelta(hours=8))
+today = datetime.datetime.fromisoformat(paid["success_time"]).astimezone(beijing).date().isoformat()
+control("POST", "/clock", {"advance_seconds": 36 * 3600})
+bill = expect(wechatpay.trade_bill(today, tar_type="GZIP"), 200)
+status, file = wechatpay.download_bill(bill["download_url"])
+assert status == 200, file
+plain = gzip.decompress(file)
+assert hashlib.sha1(plain).hexdigest() == bill["hash_value"].lower()
+lines = csv.DictReader(io.StringIO(plain.decode("utf-8-sig")))
+ours = [line for line in lines if line["商户订单号"] == f"`{number}"]
+assert [(line["交易状态"], line["订单金额"], line["申请退款金额"]) for line in ours] == [
+    ("`SUCCESS", "`39.90", "`0.00"),
+    ("`REFUND", "`0.00", "`10.00"),
+], ours
+
 server.shutdown()
-print("created, queried, paid and closed")
+print("created, queried, paid, closed, refunded and billed")

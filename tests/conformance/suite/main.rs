@@ -4,9 +4,11 @@
 //! cannot express a rule, the table says why.
 
 mod answers;
+mod bills;
 mod faults;
 mod notifications;
 mod orders;
+mod refunds;
 mod requests;
 mod trust;
 
@@ -82,6 +84,38 @@ suite! {
         a_close_that_races_a_payment_ends_one_way ("the race is the simulator's, whoever calls")
         an_order_is_found_by_both_numbers (both)
         an_unpaid_order_has_no_payment_to_tell_of (both)
+    }
+    refunds {
+        a_refund_is_processing_first_and_ends_later (both)
+        a_refund_may_end_abnormal_or_closed (both)
+        one_number_and_body_is_one_refund (both)
+        one_number_with_other_amounts_is_refused (both)
+        parts_are_a_minute_apart (both)
+        there_are_at_most_fifty_parts ("fifty more say nothing new")
+        parts_are_never_more_than_the_whole (both)
+        the_total_must_be_the_orders ("it sends any body as it is")
+        only_a_paid_order_can_be_refunded (both)
+        a_refund_is_possible_for_a_year ("the pace is the simulator's")
+        a_refunded_order_is_refund (both)
+        a_refund_names_its_order_by_either_number (both)
+        a_refunds_fields_have_their_limits ("it sends any body as it is")
+        a_short_account_is_not_enough_until_it_is_filled (both)
+        a_429_may_have_been_accepted (both)
+        a_refunds_end_is_told_signed_and_sealed (both)
+        a_refund_without_an_address_is_told_in_xml_or_not_at_all ("it has no XML")
+        an_event_may_be_of_an_unknown_type (both)
+        associated_data_may_be_empty (both)
+        the_ledger_keeps_exact_money_and_checks_itself ("only the simulator knows")
+    }
+    bills {
+        a_bill_has_a_byte_order_mark_and_ends_its_lines_with_cr_lf ("its parser does not mind")
+        a_bills_cells_begin_with_a_backtick_and_split_at_commas (both)
+        a_bills_hash_is_of_the_plain_text (both)
+        a_download_is_asked_for_with_a_signature_and_answered_without ("it always signs")
+        a_download_url_lives_five_minutes (both)
+        a_day_without_trade_has_no_statement (both)
+        a_bill_is_being_created_until_the_next_morning (both)
+        a_bill_has_a_kind_and_three_months ("it sends any day as it is")
     }
     trust {
         answers_of_a_merchant_with_a_public_key_are_signed_by_it (both)

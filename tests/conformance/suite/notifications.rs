@@ -34,7 +34,7 @@ async fn told(world: &World) -> Value {
 }
 
 /// What our client makes of a notification.
-fn read(world: &World, message: &Answer) -> Told {
+pub fn read(world: &World, message: &Answer) -> Told {
     let now = world.hand.said().timestamp;
     let signature = SignatureHeaders::from_map(&headers(message)).unwrap();
     world.ours().trusted_keys().verify(&signature, &message.body, now).unwrap();

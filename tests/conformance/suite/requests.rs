@@ -79,6 +79,7 @@ pub mod by_hand {
     pub async fn a_refused_signature_says_why_in_wechats_words() {
         let World { simulator: _simulator, hand, shop: _ } = World::start().await;
         let order = hand.query_target("ORDER-1");
+        let refund = "/v3/refund/domestic/refunds/R1";
         let good = |target: &str| hand.authorization(&hand.said(), "GET", target, b"");
         let other_serial = Said { serial: "5".repeat(40), ..hand.said() };
         let other_serial = hand.authorization(&other_serial, "GET", &order, b"");
@@ -87,6 +88,7 @@ pub mod by_hand {
             (&order, good(&order).replace('"', ""), "签名信息错误，验签失败"),
             (&order, good("/elsewhere"), "签名错误"),
             (&order, other_serial, "商户证书序列号有误"),
+            (refund, "WECHATPAY2-SHA256-RSA2048 mchid=1".to_owned(), "Authorization值格式错误"),
             (CERTIFICATES, "WECHATPAY2-SHA256-RSA2048 mchid=1".to_owned(), "Authorization值格式错误"),
             (CERTIFICATES, good(CERTIFICATES).replace("RSA2048", "RSA1024"), "Authorization认证类型不正确"),
         ] {
@@ -103,6 +105,7 @@ pub mod by_hand {
         let World { simulator: _simulator, hand, shop: _ } = World::start().await;
         for (target, expected) in [
             (CERTIFICATES.to_owned(), (400, "INVALID_REQUEST")),
+            ("/v3/refund/domestic/refunds/R1".to_owned(), (400, "INVALID_REQUEST")),
             (hand.query_target("ORDER-1"), (404, "ORDER_NOT_EXIST")),
         ] {
             let nameless = hand.signed("GET", &target, "").without("User-Agent");
