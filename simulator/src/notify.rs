@@ -65,6 +65,7 @@ impl Notifier {
                 .redirect(reqwest::redirect::Policy::none())
                 .timeout(ANSWER_TIMEOUT)
                 .user_agent("Mozilla/4.0")
+                .http1_title_case_headers()
         };
         Ok(Self {
             client: builder().build()?,

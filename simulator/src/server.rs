@@ -54,6 +54,8 @@ pub(crate) async fn serve(wechat: Arc<Wechat>, listener: TcpListener) -> io::Res
         .with_state(Arc::clone(&wechat));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(wechat.patience);
+    // The official Java SDK looks headers up as WeChat Pay spells them: `Wechatpay-Serial`.
+    http.title_case_headers(true);
     let mut door = Door::new(Arc::clone(&wechat), listener)?;
     let connections = GracefulShutdown::new();
     loop {
