@@ -60,6 +60,11 @@ impl Answer {
         header(&self.headers, name)
     }
 
+    /// The names of the headers as they were spelt.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.headers.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Whether any `Wechatpay-*` header is there.
     pub fn is_signed(&self) -> bool {
         self.headers.iter().any(|(name, _)| name.to_ascii_lowercase().starts_with("wechatpay-"))

@@ -22,6 +22,21 @@ pub mod by_hand {
         }
     }
 
+    pub async fn headers_are_spelt_as_wechat_pay_spells_them() {
+        let mut world = World::start().await;
+        let created =
+            world.hand.create("native", &world.hand.native("ORDER-1", &world.shop.notify_url)).await;
+        world.pay("ORDER-1").await;
+        let posted = world.shop.next().await;
+        for message in [created, posted.message] {
+            let names: Vec<_> =
+                message.names().filter(|name| name.to_lowercase().starts_with("wechatpay")).collect();
+            for name in ["Timestamp", "Nonce", "Signature", "Serial", "Signature-Type"] {
+                assert!(names.contains(&format!("Wechatpay-{name}").as_str()), "{name} is not in {names:?}");
+            }
+        }
+    }
+
     pub async fn json_says_that_it_is_utf_8() {
         let World { simulator: _simulator, hand, shop } = World::start().await;
         let good = hand.create("native", &hand.native("ORDER-1", &shop.notify_url)).await;

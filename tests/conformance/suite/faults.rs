@@ -106,7 +106,33 @@ pub mod by_hand {
         assert_eq!(world.hand.state("ORDER-1").await, "NOTPAY");
     }
 
-    pub async fn connections_may_be_refused() {
+    pub async fn an_answer_may_be_dated_wrong() {
+        let world = World::start().await;
+        world.fault(json!({"kind": "clock_skew", "on": "create", "times": 1, "skew_seconds": -600})).await;
+        let answer = create(&world).await.unwrap();
+        assert_eq!(world.hand.verify(&answer), Ok(()));
+        let dated: i64 = answer.header("Wechatpay-Timestamp").unwrap().parse().unwrap();
+        assert!((-660..=-540).contains(&(dated - world.hand.said().timestamp)));
+        assert_eq!(world.hand.state("ORDER-1").await, "NOTPAY");
+    }
+
+    pub async fn an_answer_may_never_come() {
+        let world = struck("no_answer").await;
+        let waiting = tokio::time::timeout(std::time::Duration::from_millis(500), create(&world)).await;
+        assert!(waiting.is_err());
+        assert_eq!(world.hand.state("ORDER-1").await, "NOTPAY");
+    }
+
+    pub async fn connections_may_be_refused_for_a_while() {
+        let world = World::start().await;
+        world.fault(json!({"kind": "refused", "delay_ms": 500})).await;
+        let connect = async || tokio::net::TcpStream::connect(&world.hand.address).await;
+        while connect().await.is_ok() {}
+        while connect().await.is_err() {}
+        assert_no_effect(&world).await;
+    }
+
+    pub async fn connections_may_be_reset_for_a_while() {
         let world = World::start().await;
         world.fault(json!({"kind": "down"})).await;
         assert_eq!(create(&world).await.unwrap_err(), Cut);
@@ -206,7 +232,34 @@ pub mod by_crate {
         assert!(is_known(&world).await);
     }
 
-    pub async fn connections_may_be_refused() {
+    pub async fn an_answer_may_be_dated_wrong() {
+        let world = World::start().await;
+        world.fault(json!({"kind": "clock_skew", "on": "create", "times": 2, "skew_seconds": 600})).await;
+        assert_eq!(try_to_create(&world).await.unwrap_err().reason(), "stale");
+        assert!(is_known(&world).await);
+    }
+
+    pub async fn an_answer_may_never_come() {
+        let world = World::start().await;
+        world.fault(json!({"kind": "no_answer", "on": "create", "times": 2})).await;
+        let brief = Duration::from_millis(300);
+        let patience = Patience { first: brief, again: brief };
+        let body = order(&world).to_string();
+        let created = world.ours().create(Product::Native, "ORDER-1", &body, patience).await;
+        assert_eq!(created.unwrap_err().reason(), "timed_out");
+        assert!(is_known(&world).await);
+    }
+
+    pub async fn connections_may_be_refused_for_a_while() {
+        let world = World::start().await;
+        world.fault(json!({"kind": "refused", "delay_ms": 1500})).await;
+        while tokio::net::TcpStream::connect(&world.hand.address).await.is_ok() {}
+        assert_eq!(try_to_create(&world).await.unwrap_err().reason(), "not_delivered");
+        while tokio::net::TcpStream::connect(&world.hand.address).await.is_err() {}
+        try_to_create(&world).await.unwrap();
+    }
+
+    pub async fn connections_may_be_reset_for_a_while() {
         let world = World::start().await;
         world.fault(json!({"kind": "down"})).await;
         assert!(try_to_create(&world).await.unwrap_err().is_transient());

@@ -6,10 +6,12 @@
 mod answers;
 mod bills;
 mod faults;
+mod logins;
 mod notifications;
 mod orders;
 mod refunds;
 mod requests;
+mod troubles;
 mod trust;
 
 /// Makes the tests `rule::topic::name::by_hand` and `rule::topic::name::by_crate`, and the list of
@@ -61,6 +63,7 @@ suite! {
     }
     answers {
         a_good_answer_carries_five_signature_headers (both)
+        headers_are_spelt_as_wechat_pay_spells_them ("it reads them in any case, as HTTP wants")
         json_says_that_it_is_utf_8 ("it does not look")
         a_refusal_is_not_signed (both)
         a_request_id_ends_in_the_number_of_the_error (both)
@@ -82,6 +85,7 @@ suite! {
         a_close_is_taken_twice_and_ends_the_order (both)
         closing_a_paid_order_is_order_paid (both)
         a_close_that_races_a_payment_ends_one_way ("the race is the simulator's, whoever calls")
+        an_order_paid_while_closing_is_order_paid (both)
         an_order_is_found_by_both_numbers (both)
         an_unpaid_order_has_no_payment_to_tell_of (both)
     }
@@ -136,6 +140,9 @@ suite! {
         duplicates_come_at_once_on_two_connections (both)
         a_notification_may_be_late ("the pace is the simulator's")
         a_notification_may_never_come (both)
+        one_order_may_be_told_of_after_a_later_one (both)
+        a_taken_notification_may_come_again (both)
+        a_notification_may_lie_in_one_field (both)
         every_delivery_is_kept_with_its_answer ("only the simulator knows")
     }
     faults {
@@ -150,7 +157,26 @@ suite! {
         an_answer_lost_after_the_effect_is_found_by_asking (both)
         an_answer_may_carry_a_wrong_signature (both)
         an_order_may_be_denied_and_then_found (both)
-        connections_may_be_refused (both)
+        an_answer_may_be_dated_wrong (both)
+        an_answer_may_never_come (both)
+        connections_may_be_reset_for_a_while (both)
+        connections_may_be_refused_for_a_while (both)
+    }
+    logins {
+        a_silent_authorisation_leads_back_with_code_and_state (both)
+        an_authorisation_keeps_the_order_of_its_parameters ("it has one order")
+        a_web_code_is_worth_an_openid_once (both)
+        a_login_code_is_worth_a_session_once (both)
+        a_code_lives_five_minutes (both)
+        an_errcode_comes_with_http_200 (both)
+        a_payer_has_another_openid_at_every_app (both)
+    }
+    troubles {
+        the_clock_is_stepped ("only the simulator has it")
+        the_clock_is_frozen ("only the simulator has it")
+        the_clock_is_scaled ("only the simulator has it")
+        scenarios_are_listed_started_combined_and_stopped ("only the simulator has them")
+        a_seed_repeats_a_run ("one client's story is enough")
     }
 }
 

@@ -49,6 +49,16 @@ fn payment(told: Told) -> wechatpay::Transaction {
     }
 }
 
+/// Two orders are paid; what is told of the first lets what is told of the second pass.
+async fn out_of_turn(world: &World) {
+    order(world).await;
+    world.hand.create("native", &world.hand.native("ORDER-2", &world.shop.notify_url)).await;
+    world.fault(json!({"kind": "reorder", "times": 1, "delay_ms": 60_000})).await;
+    world.pay("ORDER-1").await;
+    while world.payment("ORDER-1").await["notifications"][0]["state"] != "pending" {}
+    world.pay("ORDER-2").await;
+}
+
 pub mod by_hand {
     use super::*;
 
@@ -215,6 +225,43 @@ pub mod by_hand {
         assert_eq!(world.hand.state("ORDER-1").await, "SUCCESS");
     }
 
+    pub async fn one_order_may_be_told_of_after_a_later_one() {
+        let mut world = World::start().await;
+        out_of_turn(&world).await;
+        for number in ["ORDER-2", "ORDER-1"] {
+            assert_eq!(world.shop.next().await.opened(&world.hand).unwrap()["out_trade_no"], number);
+        }
+    }
+
+    pub async fn a_taken_notification_may_come_again() {
+        let mut world = World::start().await;
+        order(&world).await;
+        world.fault(json!({"kind": "repeat", "times": 1})).await;
+        world.pay("ORDER-1").await;
+        let (first, second) = (world.shop.next().await, world.shop.next().await);
+        assert_eq!(first.envelope()["id"], second.envelope()["id"]);
+        assert_eq!(first.opened(&world.hand).unwrap(), second.opened(&world.hand).unwrap());
+    }
+
+    pub async fn a_notification_may_lie_in_one_field() {
+        for (kind, pointer) in [
+            ("wrong_amount", "/amount/total"),
+            ("wrong_appid", "/appid"),
+            ("wrong_mchid", "/mchid"),
+            ("wrong_currency", "/amount/currency"),
+            ("unknown_number", "/out_trade_no"),
+        ] {
+            let mut world = World::start().await;
+            order(&world).await;
+            world.fault(json!({"kind": kind, "times": 1})).await;
+            world.pay("ORDER-1").await;
+            let said = world.shop.next().await.opened(&world.hand).unwrap();
+            let truth = world.hand.query("ORDER-1").await.json();
+            assert_ne!(said.pointer(pointer), truth.pointer(pointer), "{kind}");
+            assert_eq!(said["transaction_id"], truth["transaction_id"], "{kind}");
+        }
+    }
+
     pub async fn every_delivery_is_kept_with_its_answer() {
         let mut world = World::start().await;
         order(&world).await;
@@ -277,6 +324,36 @@ pub mod by_crate {
         world.pay("ORDER-1").await;
         let (one, other) = (world.shop.next().await, world.shop.next().await);
         assert_eq!(payment(read(&world, &one.message)), payment(read(&world, &other.message)));
+    }
+
+    pub async fn one_order_may_be_told_of_after_a_later_one() {
+        let mut world = World::start().await;
+        out_of_turn(&world).await;
+        for number in ["ORDER-2", "ORDER-1"] {
+            let posted = world.shop.next().await;
+            assert_eq!(payment(read(&world, &posted.message)).out_trade_no.as_deref(), Some(number));
+        }
+    }
+
+    pub async fn a_taken_notification_may_come_again() {
+        let mut world = World::start().await;
+        order(&world).await;
+        world.fault(json!({"kind": "repeat", "times": 1})).await;
+        world.pay("ORDER-1").await;
+        let (first, second) = (world.shop.next().await, world.shop.next().await);
+        assert_eq!(payment(read(&world, &first.message)), payment(read(&world, &second.message)));
+    }
+
+    pub async fn a_notification_may_lie_in_one_field() {
+        let mut world = World::start().await;
+        order(&world).await;
+        world.fault(json!({"kind": "wrong_amount", "times": 1})).await;
+        world.pay("ORDER-1").await;
+        let posted = world.shop.next().await;
+        let said = payment(read(&world, &posted.message));
+        let truth = world.ours().query_by_out_trade_no("ORDER-1").await.unwrap();
+        assert_ne!(said.amount, truth.amount);
+        assert_eq!(said.transaction_id, truth.transaction_id);
     }
 
     pub async fn a_notification_may_never_come() {

@@ -198,6 +198,15 @@ pub mod by_hand {
         }
     }
 
+    pub async fn an_order_paid_while_closing_is_order_paid() {
+        let mut world = World::start().await;
+        world.hand.create("native", &world.hand.native("ORDER-1", &world.shop.notify_url)).await;
+        world.fault(json!({"kind": "pay_while_closing", "times": 1})).await;
+        assert_eq!(world.hand.close("ORDER-1").await.outcome(), (400, "ORDER_PAID".into()));
+        assert_eq!(world.hand.state("ORDER-1").await, "SUCCESS");
+        world.shop.next().await.opened(&world.hand).unwrap();
+    }
+
     pub async fn an_order_is_found_by_both_numbers() {
         let world = World::start().await;
         let hand = &world.hand;
@@ -346,6 +355,15 @@ pub mod by_crate {
         code_url(create(&world.ours(), Product::Native, &order).await);
         world.pay("ORDER-1").await;
         assert_eq!(code(world.ours().close("ORDER-1").await), (400, "ORDER_PAID".into()));
+        assert!(found(&world).await.is_paid());
+    }
+
+    pub async fn an_order_paid_while_closing_is_order_paid() {
+        let world = World::start().await;
+        let order = world.hand.native("ORDER-1", &world.shop.notify_url);
+        code_url(create(&world.ours(), Product::Native, &order).await);
+        world.fault(json!({"kind": "pay_while_closing", "times": 1})).await;
+        assert!(conformance::refused(world.ours().close("ORDER-1").await).says_paid_used_or_closed());
         assert!(found(&world).await.is_paid());
     }
 

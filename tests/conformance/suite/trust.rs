@@ -74,8 +74,7 @@ pub mod by_hand {
     }
 
     pub async fn a_probe_on_an_answer_is_clean_on_retry() {
-        let world = World::start().await;
-        world.fault(json!({"kind": "probe_signature", "on": "create", "times": 1})).await;
+        let world = World::with(Options { probe_share: 1.0, ..Options::default() }).await;
         let order = world.hand.native("ORDER-1", &world.shop.notify_url).to_string();
         let mut probes = 0;
         for _ in 0..2 {
@@ -155,10 +154,8 @@ pub mod by_crate {
     }
 
     pub async fn a_probe_on_an_answer_is_clean_on_retry() {
-        let world = World::start().await;
+        let world = World::with(Options { probe_share: 1.0, ..Options::default() }).await;
         // A create tries twice by itself, a close does not.
-        world.fault(json!({"kind": "probe_signature", "on": "create", "times": 1})).await;
-        world.fault(json!({"kind": "probe_signature", "on": "close", "times": 1})).await;
         create(&world, &world.ours()).await.unwrap();
         let ours = world.ours();
         assert_eq!(ours.close("ORDER-1").await.unwrap_err().reason(), "probe");
