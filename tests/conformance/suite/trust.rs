@@ -8,7 +8,7 @@ use simulator::{Options, TrustMode};
 const CERTIFICATES: &str = "/v3/certificates";
 
 async fn with_certificates() -> World {
-    World::with(Options { mode: TrustMode::Certificate, ..Options::default() }).await
+    World::with(Options { mode: Some(TrustMode::Certificate), ..Options::default() }).await
 }
 
 /// The certificates in an answer, opened.
