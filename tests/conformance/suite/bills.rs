@@ -196,6 +196,22 @@ pub mod by_hand {
         let old = ask(&world, &format!("bill_date={day}")).await;
         assert_eq!(old.outcome(), (400, "INVALID_REQUEST".into()));
     }
+
+    pub async fn a_bill_may_be_late_or_short() {
+        let (world, day) = after_a_day().await;
+        world.fault(json!({"kind": "bill_late", "times": 1})).await;
+        let query = format!("bill_date={day}");
+        assert_eq!(ask(&world, &query).await.outcome(), (400, "STATEMENT_CREATING".into()));
+        world.fault(json!({"kind": "bill_short", "times": 1})).await;
+        let mut lengths = Vec::new();
+        for _ in 0..2 {
+            let bill = ask(&world, &query).await;
+            let file = download(&world, &bill).await.body;
+            assert_eq!(bill.json()["hash_value"].as_str().unwrap().to_ascii_lowercase(), sha1(&file));
+            lengths.push(String::from_utf8(file).unwrap().lines().count());
+        }
+        assert!(lengths[0] < lengths[1], "{lengths:?}");
+    }
 }
 
 pub mod by_crate {
@@ -258,5 +274,20 @@ pub mod by_crate {
         let today: jiff::civil::Date = day.parse().unwrap();
         let bill = BillRequest { date: today.tomorrow().unwrap(), ..request(&day, false) };
         assert!(refused(world.ours().trade_bill(&bill).await).is_bill_late());
+    }
+
+    pub async fn a_bill_may_be_late_or_short() {
+        let (world, day) = after_a_day().await;
+        let ours = world.ours();
+        world.fault(json!({"kind": "bill_late", "times": 1})).await;
+        assert!(refused(ours.trade_bill(&request(&day, false)).await).is_bill_late());
+        world.fault(json!({"kind": "bill_short", "times": 1})).await;
+        let mut rows = Vec::new();
+        for _ in 0..2 {
+            let file = ours.trade_bill(&request(&day, false)).await.unwrap();
+            let bill = TradeBill::parse(&ours.download_bill(&file).await.unwrap()).unwrap();
+            rows.push(bill.rows.len());
+        }
+        assert!(rows[0] < rows[1], "{rows:?}");
     }
 }

@@ -60,6 +60,8 @@ suite! {
         fields_have_their_limits ("it sends any body as it is")
         a_broken_body_is_refused_and_changes_nothing ("it sends any body as it is")
         an_app_must_belong_to_the_merchant (both)
+        a_merchant_must_have_a_contract (both)
+        merchants_do_not_see_each_other (both)
     }
     answers {
         a_good_answer_carries_five_signature_headers (both)
@@ -120,12 +122,20 @@ suite! {
         a_day_without_trade_has_no_statement (both)
         a_bill_is_being_created_until_the_next_morning (both)
         a_bill_has_a_kind_and_three_months ("it sends any day as it is")
+        a_bill_may_be_late_or_short (both)
     }
     trust {
         answers_of_a_merchant_with_a_public_key_are_signed_by_it (both)
         answers_of_a_merchant_with_certificates_are_signed_by_one (both)
         certificates_are_sealed_and_vouch_for_their_own_delivery (both)
         a_merchant_with_a_public_key_has_no_certificates (both)
+        an_answers_key_follows_the_requested_serial (both)
+        a_request_that_names_an_unknown_key_is_refused ("it names what it knows")
+        a_notifications_key_is_drawn_at_random_while_migrating (both)
+        a_migration_ends_with_the_public_key_alone ("one key is enough for it from the start")
+        a_platform_certificate_is_replaced_with_two_of_them_live (both)
+        a_merchants_certificate_is_replaced_while_both_are_taken (both)
+        a_reset_apiv3_key_seals_what_is_sent_from_then_on (both)
         a_probe_on_an_answer_is_clean_on_retry (both)
         a_probe_on_a_notification_is_clean_on_retry (both)
     }

@@ -2,6 +2,7 @@
 
 use conformance::{Answer, Hand, Request, Said, World, code, refused};
 use serde_json::{Value, json};
+use simulator::{AppConfig, AppKind, MerchantConfig, Options};
 
 const CERTIFICATES: &str = "/v3/certificates";
 
@@ -17,6 +18,25 @@ fn sign_error() -> (u16, String) {
 
 fn param_error() -> (u16, String) {
     (400, "PARAM_ERROR".to_owned())
+}
+
+/// Two of them at one WeChat Pay: the first as ever, and another one's hand.
+async fn two_merchants() -> (World, Hand) {
+    let merchant = |mchid: &str| MerchantConfig {
+        mchid: mchid.to_owned(),
+        name: None,
+        mode: None,
+        apps: vec![AppConfig {
+            appid: "wx0000000000000001".to_owned(),
+            kind: AppKind::ServiceAccount,
+            secret: None,
+        }],
+    };
+    let merchants = vec![merchant("1900000001"), merchant("1900000002")];
+    let world = World::with(Options { merchants, ..Options::default() }).await;
+    let other = world.control("GET", "/merchant?mchid=1900000002", Value::Null).await.json();
+    let other = Hand::new(&world.hand.address, other);
+    (world, other)
 }
 
 pub mod by_hand {
@@ -224,6 +244,50 @@ pub mod by_hand {
         order["appid"] = json!("wx9999999999999999");
         assert_eq!(hand.create("native", &order).await.outcome(), (400, "APPID_MCHID_NOT_MATCH".into()));
     }
+
+    pub async fn a_merchant_must_have_a_contract() {
+        let World { simulator: _simulator, hand, shop: _ } = World::start().await;
+        for (target, status) in [
+            ("/v3/pay/transactions/out-trade-no/ORDER-1?mchid=1900000999", 400),
+            ("/v3/refund/domestic/refunds/R1", 404),
+        ] {
+            let stranger = Said { mchid: "1900000999".to_owned(), ..hand.said() };
+            let answer = get(&hand, target, &hand.authorization(&stranger, "GET", target, b"")).await;
+            assert_eq!(answer.outcome(), (status, "MCH_NOT_EXISTS".into()), "{target}");
+        }
+    }
+
+    pub async fn merchants_do_not_see_each_other() {
+        let (world, other) = two_merchants().await;
+        let hand = &world.hand;
+        assert_eq!(hand.create("native", &hand.native("ORDER-1", &world.shop.notify_url)).await.status, 200);
+        assert_eq!(other.query("ORDER-1").await.outcome(), (404, "ORDER_NOT_EXIST".into()));
+        // The same number is free for another.
+        let mut theirs = other.native("ORDER-1", &world.shop.notify_url);
+        theirs["amount"]["total"] = json!(7);
+        assert_eq!(other.create("native", &theirs).await.status, 200);
+        world.pay("ORDER-1").await;
+        assert_eq!(other.state("ORDER-1").await, "NOTPAY");
+        let id = hand.query("ORDER-1").await.json()["transaction_id"].as_str().unwrap().to_owned();
+        let stolen = other.get(&format!("/v3/pay/transactions/id/{id}?mchid={}", other.mchid())).await;
+        assert_eq!(stolen.outcome(), (404, "ORDER_NOT_EXIST".into()));
+        let refund = json!({
+            "transaction_id": id,
+            "out_refund_no": "R-1",
+            "amount": {"refund": 1, "total": 100, "currency": "CNY"},
+        });
+        let refund = other.post("/v3/refund/domestic/refunds", &refund).await;
+        assert_eq!(refund.outcome(), (404, "RESOURCE_NOT_EXISTS".into()));
+
+        let paid = hand.query("ORDER-1").await.json();
+        let day = &paid["success_time"].as_str().unwrap()[..10];
+        world.advance(36 * 3600).await;
+        let bill = hand.get(&format!("/v3/bill/tradebill?bill_date={day}")).await.json();
+        let url = bill["download_url"].as_str().unwrap();
+        let target = &url[url.find("/v3/").unwrap()..];
+        let stolen = other.send(&other.signed("GET", target, "")).await.unwrap();
+        assert_eq!(stolen.outcome(), (403, "NO_AUTH".into()));
+    }
 }
 
 pub mod by_crate {
@@ -280,5 +344,20 @@ pub mod by_crate {
         let body = order.to_string();
         let created = world.ours().create(Product::Native, "ORDER-1", &body, Patience::default()).await;
         assert_eq!(code(created), (400, "APPID_MCHID_NOT_MATCH".into()));
+    }
+
+    pub async fn a_merchant_must_have_a_contract() {
+        let world = World::start().await;
+        let ours = world.ours_with(|config| config.merchant.mchid = "1900000999".to_owned());
+        assert_eq!(code(ours.query_by_out_trade_no("ORDER-1").await), (400, "MCH_NOT_EXISTS".into()));
+        assert_eq!(code(ours.query_refund("R-1").await), (404, "MCH_NOT_EXISTS".into()));
+    }
+
+    pub async fn merchants_do_not_see_each_other() {
+        let (world, other) = two_merchants().await;
+        let order = world.hand.native("ORDER-1", &world.shop.notify_url).to_string();
+        world.ours().create(Product::Native, "ORDER-1", &order, Patience::default()).await.unwrap();
+        let other = World { hand: other, ..world };
+        assert!(refused(other.ours().query_by_out_trade_no("ORDER-1").await).is_order_not_found());
     }
 }
