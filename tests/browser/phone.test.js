@@ -39,7 +39,7 @@ async function phoneWith({ options, description, total } = {}) {
 test("a person pays with the password", async () => {
   const { page, number } = await phoneWith({ description: "明前龙井 · 一盒（125 克）", total: 12800 });
   await page.getByText("¥128.00").first().waitFor();
-  assert.match(await page.locator("#merchant").textContent(), /1900000001/);
+  assert.match(await page.locator("#merchant").textContent(), /山茶小铺/);
   await shoot(page, "phone-pay");
   await button(page, "确认支付").click();
   await page.getByRole("dialog").waitFor();

@@ -127,6 +127,7 @@ test("another payer is somebody else to the page, and cannot pay the first one's
   await page.getByRole("button", { name: "小红" }).click();
   await page.getByText("模拟微信 · 小红").waitFor();
   // The shop still knows the first one by its cookie.
+  await page.locator("#who").filter({ hasText: /^o/ }).waitFor();
   assert.equal(await page.locator("#who").textContent(), his);
   const cashier = await callUp(page);
   await cashier.getByRole("heading", { name: "下单账号与支付账号不一致" }).waitFor();
