@@ -55,6 +55,9 @@ enum What {
         /// A short run, to see that everything works; its figures mean little.
         #[arg(long)]
         quick: bool,
+        /// Measure memory alone, which a busy machine does not disturb.
+        #[arg(long)]
+        memory: bool,
     },
 }
 
@@ -97,8 +100,8 @@ async fn main() -> anyhow::Result<()> {
     let everpaid = sandbox::executable(options.everpaid.as_ref())?;
     let directory = tempfile::tempdir().context("making a directory")?;
     println!("{}", report::machine());
-    if let Some(What::Simulator { quick }) = options.what {
-        return sandbox::measure(&everpaid, quick).await;
+    if let Some(What::Simulator { quick, memory }) = options.what {
+        return sandbox::measure(&everpaid, quick, memory).await;
     }
 
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| only.eq_ignore_ascii_case(name));

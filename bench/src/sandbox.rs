@@ -90,9 +90,10 @@ struct Memory {
 }
 
 /// Measures the simulator and prints what was found.
-pub async fn measure(everpaid: &Path, quick: bool) -> anyhow::Result<()> {
+pub async fn measure(everpaid: &Path, quick: bool, memory_alone: bool) -> anyhow::Result<()> {
     let (mut figures, mut memories) = (Vec::new(), Vec::new());
-    for fast_signing in [false, true] {
+    let signers: &[bool] = if memory_alone { &[] } else { &[false, true] };
+    for &fast_signing in signers {
         let setup = Setup { fast_signing, in_memory: false };
         for load in [Load::Creates, Load::Notifications] {
             // About three seconds at what is promised.

@@ -49,6 +49,10 @@ impl Store {
             .sqlx_logging(false)
             // The one connection must not be renewed: in memory it is the data.
             .map_sqlx_sqlite_pool_opts(|pool| pool.idle_timeout(None).max_lifetime(None));
+        if file.is_none() {
+            // Rows of some 800 bytes leave a fifth of a small page empty, and here pages are memory.
+            options.map_sqlx_sqlite_opts(|sqlite| sqlite.page_size(16 * 1024));
+        }
         if let Some(file) = file {
             if let Some(folder) = file.parent() {
                 tokio::fs::create_dir_all(folder).await?;

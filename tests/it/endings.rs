@@ -38,7 +38,7 @@ fn mini_program() -> serde_json::Value {
 /// Nobody pays. At the end the payment is closed at WeChat Pay first, and then here.
 #[tokio::test]
 async fn an_order_that_nobody_pays_is_closed_when_its_time_is_over() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
         system.advance(2 * HOUR - SECOND).await;
@@ -67,7 +67,7 @@ async fn an_order_that_nobody_pays_is_closed_when_its_time_is_over() {
 /// Nothing was ever opened at WeChat Pay, so nobody is asked.
 #[tokio::test]
 async fn an_order_that_nobody_tried_to_pay_is_closed_alone() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         let order = system.place_order("T-1").await;
         system.wechat(Fault::new(FaultKind::Down));
         system.advance(2 * HOUR).await;
@@ -85,7 +85,7 @@ async fn an_order_that_nobody_tried_to_pay_is_closed_alone() {
 
 #[tokio::test]
 async fn the_shop_closes_an_order_and_asking_again_is_fine() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
         assert_eq!(close(&system, &order).await, (202, "pending".to_owned()));
@@ -109,7 +109,7 @@ async fn the_shop_closes_an_order_and_asking_again_is_fine() {
 
 #[tokio::test]
 async fn what_is_paid_or_foreign_is_not_closed() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
         system.payer_pays(&payment).await;
@@ -130,7 +130,7 @@ async fn what_is_paid_or_foreign_is_not_closed() {
 /// The payer is faster than the close: WeChat Pay says ORDER_PAID, and the money counts.
 #[tokio::test]
 async fn paid_while_it_was_being_closed() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::Silent).on(Target::Notify));
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
@@ -153,7 +153,7 @@ async fn paid_while_it_was_being_closed() {
 #[tokio::test]
 async fn a_close_whose_answer_is_lost_is_settled_by_asking() {
     for kind in [FaultKind::CutAfter, FaultKind::WrongSignature, FaultKind::Status500, FaultKind::Html] {
-        for system in TestSystem::each().await {
+        for system in TestSystem::each_way().await {
             let order = system.place_order("T-1").await;
             let payment = system.ready_payment(&order).await;
             system.wechat(Fault::new(kind).on(Target::Close).times(2));
@@ -172,7 +172,7 @@ async fn a_close_whose_answer_is_lost_is_settled_by_asking() {
 /// The payer changes from the QR code to the mini-program: only one of them can be paid at a time.
 #[tokio::test]
 async fn another_method_waits_until_the_first_is_closed() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         let order = system.place_order("T-1").await;
         let first = system.ready_payment(&order).await;
         let path = format!("/v1/orders/{}/payments", order.id);
@@ -200,7 +200,7 @@ async fn another_method_waits_until_the_first_is_closed() {
 /// The payer pays the QR code at the moment of the change: the second is never opened.
 #[tokio::test]
 async fn the_first_is_paid_before_it_can_be_closed() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::Silent).on(Target::Notify));
         let order = system.place_order("T-1").await;
         let first = system.ready_payment(&order).await;
@@ -265,7 +265,7 @@ async fn many_at_once_end_with_one_payable_payment() {
 /// J-SWEEP: every row of `job` is gone. What is open still ends, and is known.
 #[tokio::test]
 async fn with_the_job_table_emptied_by_hand_every_order_still_ends() {
-    for mut system in TestSystem::each().await {
+    for system in TestSystem::each().await {
         system.wechat(Fault::new(FaultKind::Silent).on(Target::Notify));
         let paid = system.place_order("T-PAID").await;
         let payment = system.ready_payment(&paid).await;
@@ -301,7 +301,7 @@ async fn with_the_job_table_emptied_by_hand_every_order_still_ends() {
 /// WeChat Pay is down: the change waits, and goes on by itself.
 #[tokio::test]
 async fn a_change_of_method_outlives_an_outage() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         let order = system.place_order("T-1").await;
         let first = system.ready_payment(&order).await;
         system.wechat(Fault::new(FaultKind::Down));

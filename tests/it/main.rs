@@ -2,6 +2,7 @@
 //! as WeChat Pay. One module per kind of story.
 
 mod system;
+mod doubling;
 
 mod stories;
 mod endings;

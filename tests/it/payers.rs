@@ -33,7 +33,7 @@ async fn events(system: &TestSystem, order: &Placed, last: Option<i64>, count: u
 
 #[tokio::test]
 async fn a_page_follows_an_order_live_and_resumes_where_it_was() {
-    for mut system in TestSystem::each().await {
+    for system in TestSystem::each().await {
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
         let (seen, ()) = tokio::join!(events(&system, &order, None, 4), system.payer_pays(&payment));

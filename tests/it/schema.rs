@@ -85,9 +85,10 @@ async fn the_schema_repeats_what_matters() {
 #[tokio::test]
 async fn sqlite_keeps_what_it_committed_when_the_power_fails() {
     let system = TestSystem::one().await;
+    let db = system.db();
     let pragma = async |name: &str| -> String {
-        let row = system.db().write(async |txn| {
-            let statement = sea_orm::Statement::from_string(system.db().backend(), format!("PRAGMA {name}"));
+        let row = db.write(async |txn| {
+            let statement = sea_orm::Statement::from_string(db.backend(), format!("PRAGMA {name}"));
             txn.query_one_raw(statement).await
         });
         let row = row.await.unwrap().unwrap();

@@ -15,7 +15,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The plain life of an order. AC2, AC3, R7.2 with native.
 #[tokio::test]
 async fn paid_by_notification() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
         system.payer_pays(&payment).await;
@@ -36,7 +36,7 @@ async fn paid_by_notification() {
 /// 掉单: WeChat Pay never tells us. The ladder asks five seconds after the payment was opened.
 #[tokio::test]
 async fn paid_with_every_notification_dropped() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::Silent).on(Target::Notify));
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
@@ -60,7 +60,7 @@ async fn paid_with_every_notification_dropped() {
 /// The payer pays an hour later, and still WeChat Pay never tells us.
 #[tokio::test]
 async fn paid_late_with_every_notification_dropped() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::Silent).on(Target::Notify));
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
@@ -74,7 +74,7 @@ async fn paid_late_with_every_notification_dropped() {
 
 #[tokio::test]
 async fn notified_before_the_prepay_answer() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::PayBeforeAnswer).on(Target::Create));
         let order = system.place_order("T-1").await;
         assert_eq!(system.open_payment(&order).await.status, 200);
@@ -101,7 +101,7 @@ async fn notified_before_the_prepay_answer() {
 /// N-DUP: the same notification on two connections at once.
 #[tokio::test]
 async fn notified_twice_at_once_on_two_connections() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::Duplicate).on(Target::Notify));
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
@@ -118,7 +118,7 @@ async fn notified_twice_at_once_on_two_connections() {
 /// WeChat Pay took it, and the answer is late: the same bytes at once again fetch it.
 #[tokio::test]
 async fn prepay_times_out_after_wechat_took_it() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::Slow).on(Target::Create).times(1).delay_ms(10_000));
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
@@ -132,7 +132,7 @@ async fn prepay_times_out_after_wechat_took_it() {
 /// WeChat Pay took it and every answer is lost: unknown, asked, found, fetched.
 #[tokio::test]
 async fn prepay_is_lost_after_wechat_took_it() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::CutAfter).on(Target::Create).times(2));
         let order = system.place_order("T-1").await;
         let answered = system.open_payment(&order).await;
@@ -164,7 +164,7 @@ async fn whatever_wechat_answers_the_payment_is_unknown_and_then_settled() {
         Accepted202, CutAfter, CutBefore, Empty, Html, ProbeSignature, Status429, Status500, Status502,
         Status503, WrongSignature,
     };
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         let faults = [
             Status429,
             Status500,
@@ -197,7 +197,7 @@ async fn whatever_wechat_answers_the_payment_is_unknown_and_then_settled() {
 
 #[tokio::test]
 async fn wechat_is_down_for_a_minute() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::Down));
         let order = system.place_order("T-1").await;
         let answered = system.open_payment(&order).await;
@@ -230,7 +230,7 @@ async fn wechat_is_down_for_a_minute() {
 /// Probes of WeChat Pay's own and forgeries of somebody else's, before and after the true one.
 #[tokio::test]
 async fn probe_and_forged_notifications_in_between() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::ProbeSignature).on(Target::Notify));
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
@@ -275,7 +275,7 @@ async fn probe_and_forged_notifications_in_between() {
 /// Stopped between the payment and the news of it: the notification comes again, and nothing is lost.
 #[tokio::test]
 async fn started_again_it_goes_on_where_it_was() {
-    for mut system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
         system.stop_everpaid().await;
@@ -291,7 +291,7 @@ async fn started_again_it_goes_on_where_it_was() {
 /// more and WeChat Pay said twice that it knows nothing.
 #[tokio::test]
 async fn a_payment_that_never_came_to_exist_fails_after_two_looks() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         let order = system.place_order("T-1").await;
         system.wechat(Fault::new(FaultKind::CutBefore).on(Target::Create));
         assert_eq!(system.open_payment(&order).await.status, 202);
@@ -326,7 +326,7 @@ async fn a_payment_that_never_came_to_exist_fails_after_two_looks() {
 /// A page asks after the payer's tap: the answer comes with the answer.
 #[tokio::test]
 async fn a_page_that_asks_is_told_at_once_and_wechat_is_not_asked_too_often() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::Silent).on(Target::Notify));
         let order = system.place_order("T-1").await;
         let payment = system.ready_payment(&order).await;
@@ -348,7 +348,7 @@ async fn a_page_that_asks_is_told_at_once_and_wechat_is_not_asked_too_often() {
 /// A prepay dies after two hours; the same payment gets a fresh one.
 #[tokio::test]
 async fn a_qr_code_that_died_is_fetched_anew_for_the_same_payment() {
-    for system in TestSystem::each().await {
+    for system in TestSystem::each_way().await {
         let long = serde_json::json!({ "merchant_order_no": "T-1", "description": "茶", "expires_in": 604_800,
             "amount": { "total": 1, "currency": "CNY" } });
         let placed = system.shop_posts("/v1/orders", &long).await;
@@ -382,7 +382,7 @@ async fn paid_where_wechat_signs_with_a_platform_certificate() {
 /// writes down, another finds. On SQLite there is one process, and a second role is refused.
 #[tokio::test]
 async fn paid_with_api_and_worker_apart() {
-    for mut system in TestSystem::each().await {
+    for system in TestSystem::each().await {
         if system.database.name == "sqlite" {
             system.end().await;
             continue;

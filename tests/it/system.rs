@@ -2,7 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -42,9 +42,30 @@ pub struct TestSystem {
     pub simulator: Simulator,
     pub clock: ManualClock,
     pub http: reqwest::Client,
-    running: Option<Running>,
+    telling: Telling,
+    running: tokio::sync::Mutex<Option<Running>>,
+    /// Of the everpaid that runs, or ran last.
+    seen: Mutex<Seen>,
     config: Config,
     _certificates: TempDir,
+}
+
+/// What a test needs to know of the everpaid that runs.
+struct Seen {
+    db: Option<Db>,
+    /// The same from start to start, once it is known.
+    listen: SocketAddr,
+    metrics: Option<SocketAddr>,
+}
+
+/// How a story is told. Its events must be the same every time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    Straight,
+    /// Every job that is done, or taken back, runs once more.
+    Doubled,
+    /// Everpaid is stopped and started again after each step.
+    Interrupted,
 }
 
 /// An order as a test knows it.
@@ -65,24 +86,35 @@ pub struct Answered {
 impl TestSystem {
     /// One for each database of this run.
     pub async fn each() -> Vec<Self> {
+        Self::told(&[Telling::Straight]).await
+    }
+
+    /// One for each database and each way to tell the story.
+    pub async fn each_way() -> Vec<Self> {
+        Self::told(&[Telling::Straight, Telling::Doubled, Telling::Interrupted]).await
+    }
+
+    async fn told(tellings: &[Telling]) -> Vec<Self> {
         let mut all = Vec::new();
-        for database in testkit::databases().await {
-            all.push(Self::start(database, TrustMode::PublicKey).await);
+        for telling in tellings {
+            for database in testkit::databases().await {
+                all.push(Self::start(database, TrustMode::PublicKey, *telling).await);
+            }
         }
         all
     }
 
     /// One on SQLite, for what has nothing to do with the database.
     pub async fn one() -> Self {
-        Self::start(testkit::sqlite().await, TrustMode::PublicKey).await
+        Self::start(testkit::sqlite().await, TrustMode::PublicKey, Telling::Straight).await
     }
 
     /// One whose WeChat Pay signs with a platform certificate.
     pub async fn with_platform_certificate() -> Self {
-        Self::start(testkit::sqlite().await, TrustMode::Certificate).await
+        Self::start(testkit::sqlite().await, TrustMode::Certificate, Telling::Straight).await
     }
 
-    async fn start(database: TestDatabase, mode: TrustMode) -> Self {
+    async fn start(database: TestDatabase, mode: TrustMode, telling: Telling) -> Self {
         let clock = ManualClock::at(Timestamp::parse("2026-11-22T12:00:00+08:00").expect("a time"));
         let credentials = tokio::task::spawn_blocking(|| CREDENTIALS.clone()).await.expect("keys");
         let now = clock.clone();
@@ -116,29 +148,52 @@ impl TestSystem {
         };
         let teahouse = config.merchants.get_mut(MERCHANT).expect("the teahouse");
         teahouse.apps.insert(UNBOUND_APP.to_owned(), AppKind::ServiceAccount);
-        let mut system = Self {
+        let system = Self {
             database,
             simulator,
             clock,
             http: reqwest::Client::builder().no_proxy().build().expect("a client"),
-            running: None,
+            telling,
+            running: tokio::sync::Mutex::default(),
+            seen: Mutex::new(Seen { db: None, listen: anywhere, metrics: None }),
             config,
             _certificates: certificates,
         };
         system.resume().await;
+        if telling == Telling::Doubled {
+            crate::doubling::begin(&system.db()).await;
+        }
         system
     }
 
     /// Starts everpaid again, at the same address.
-    pub async fn resume(&mut self) {
+    pub async fn resume(&self) {
         self.resume_as(Roles::BOTH).await;
     }
 
-    pub async fn resume_as(&mut self, roles: Roles) {
-        let running = roles::start(roles, &self.config, Clock::Manual(self.clock.clone())).await;
+    pub async fn resume_as(&self, roles: Roles) {
+        let listen = self.seen().listen;
+        let config = Config { listen, ..self.config.clone() };
+        let running = roles::start(roles, &config, Clock::Manual(self.clock.clone())).await;
         let running = running.expect("everpaid starts");
-        self.config.listen = running.api_addr.expect("an address");
-        self.running = Some(running);
+        *self.seen() = Seen {
+            db: Some(running.db.clone()),
+            listen: running.api_addr.expect("an address"),
+            metrics: Some(running.metrics_addr),
+        };
+        *self.running.lock().await = Some(running);
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What comes after each step of a story.
+    async fn stepped(&self) {
+        if self.telling == Telling::Interrupted && self.running.lock().await.is_some() {
+            self.stop_everpaid().await;
+            self.resume().await;
+        }
     }
 
     /// Another process on the same database, with that role and no way to hint.
@@ -148,20 +203,21 @@ impl TestSystem {
         roles::start(roles, &config, Clock::Manual(self.clock.clone())).await.expect("another process starts")
     }
 
-    pub async fn stop_everpaid(&mut self) {
-        self.running.take().expect("everpaid runs").stop().await.expect("an orderly end");
+    pub async fn stop_everpaid(&self) {
+        let running = self.running.lock().await.take().expect("everpaid runs");
+        running.stop().await.expect("an orderly end");
     }
 
-    pub fn db(&self) -> &Db {
-        &self.running.as_ref().expect("everpaid runs").db
+    pub fn db(&self) -> Db {
+        self.seen().db.clone().expect("everpaid ran")
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.config.listen)
+        format!("http://{}{path}", self.seen().listen)
     }
 
     pub fn metrics_url(&self) -> String {
-        format!("http://{}/metrics", self.running.as_ref().expect("everpaid runs").metrics_addr)
+        format!("http://{}/metrics", self.seen().metrics.expect("everpaid ran"))
     }
 
     // ---- the shop ----
@@ -187,7 +243,9 @@ impl TestSystem {
     // ---- anyone ----
 
     pub async fn post(&self, path: &str, token: &str, body: &Value) -> Answered {
-        Answered::of(self.http.post(self.url(path)).bearer_auth(token).json(body)).await
+        let answered = Answered::of(self.http.post(self.url(path)).bearer_auth(token).json(body)).await;
+        self.stepped().await;
+        answered
     }
 
     pub async fn get(&self, path: &str, token: &str) -> Answered {
@@ -213,6 +271,7 @@ impl TestSystem {
     pub async fn payer_pays(&self, payment: &payment::Model) {
         self.simulator.pay(&payment.out_trade_no, Pay::default()).await.expect("the payer pays");
         self.simulator.notifications_settled().await.expect("notifications");
+        self.stepped().await;
     }
 
     pub async fn confirm(&self, order: &Placed, payment: &PaymentId) -> Answered {
@@ -235,6 +294,7 @@ impl TestSystem {
     pub async fn advance(&self, span: Duration) {
         self.clock.advance(span);
         self.simulator.clock_moved();
+        self.stepped().await;
         self.jobs_are_idle().await;
         self.simulator.notifications_settled().await.expect("notifications");
         self.jobs_are_idle().await;
@@ -350,7 +410,8 @@ impl TestSystem {
 
     /// How many rows each table has; the sweeper's job, which is nobody's, does not count.
     pub async fn rows(&self) -> [u64; 6] {
-        let db = self.db().reader();
+        let db = self.db();
+        let db = db.reader();
         let jobs = job::Entity::find().filter(job::Column::Kind.ne("sweep_overdue"));
         [
             order::Entity::find().count(db).await.expect("a count"),
@@ -363,7 +424,7 @@ impl TestSystem {
     }
 
     /// Nothing may be left to do, nothing given up, and the books must agree.
-    pub async fn end(mut self) {
+    pub async fn end(self) {
         self.jobs_are_idle().await;
         let dead =
             job::Entity::find().filter(job::Column::DeadAt.is_not_null()).all(self.db().reader()).await;
