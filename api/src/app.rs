@@ -118,10 +118,14 @@ impl App {
     }
 }
 
+/// Where WeChat Pay tells of a merchant's payments and refunds.
+pub fn notify_url(public_url: &str, merchant: &str) -> String {
+    format!("{public_url}/v1/wechat/notifications/{merchant}")
+}
+
 impl Merchant {
-    /// Where WeChat Pay tells of this merchant's payments.
     pub(crate) fn notify_url(&self, public_url: &str) -> String {
-        format!("{public_url}/v1/wechat/notifications/{}", self.name)
+        notify_url(public_url, &self.name)
     }
 
     /// The app that a payment is made with: the one that was named, or the only one there can be.

@@ -156,7 +156,7 @@ impl Follower {
                 let now: Timestamp = txn.now().await?;
                 let since = payment.asked_at.unwrap_or(payment.created_at);
                 let due = now.max(since + CONFIRM_EVERY);
-                jobs::enqueue_at(txn, &ConfirmPayment::for_payment(&payment), due).await
+                jobs::enqueue_at(txn, &ConfirmPayment::of(&payment.id), due).await
             })
             .await
     }

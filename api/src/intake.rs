@@ -129,5 +129,5 @@ async fn unsettled(txn: &Txn, wechat_ids: Vec<String>) -> Result<Vec<ApplyNotifi
         .filter(notification::Column::Verdict.eq(Verdict::Received))
         .all(txn)
         .await?;
-    Ok(rows.iter().map(ApplyNotification::for_notification).collect())
+    Ok(rows.iter().map(|row| ApplyNotification::of(&row.id)).collect())
 }

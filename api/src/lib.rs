@@ -6,8 +6,11 @@
 pub mod router;
 mod orders;
 mod payments;
+mod refunds;
 mod events;
 mod timeline;
+pub mod explain;
+mod told;
 mod notifications;
 mod intake;
 mod checkout;
@@ -21,6 +24,6 @@ mod request;
 mod text;
 pub mod metrics;
 
-pub use app::{App, AppKind, AppSettings, Merchant, MerchantApp};
+pub use app::{App, AppKind, AppSettings, Merchant, MerchantApp, notify_url};
 pub use problem::ApiError;
 pub use secrets::{ApiKeyHash, LinkKeys};

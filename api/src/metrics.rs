@@ -11,8 +11,9 @@ use axum::{
     response::Response,
     routing::get,
 };
-use entity::Db;
+use entity::{Db, case, refund, webhook_delivery::Undelivered};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use sea_orm::{ActiveEnum, Iterable};
 
 /// How often the gauges are read from the database and the histograms are tidied up.
 const EVERY: Duration = Duration::from_secs(5);
@@ -21,11 +22,19 @@ const EVERY: Duration = Duration::from_secs(5);
 const SECONDS: [f64; 14] =
     [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
+/// From what nobody waits for to the last rung of the ladder: WeChat Pay tells the time in whole seconds.
+const SECONDS_UNTIL_KNOWN: [f64; 12] =
+    [1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 86_400.0, 604_800.0];
+
 /// Installs the recorder of this process. Once.
 pub fn install() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         // Without buckets they would come out as summaries, which cannot be added up.
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(
+            Matcher::Full("everpaid_payment_known_seconds".to_owned()),
+            &SECONDS_UNTIL_KNOWN,
+        )?
         .install_recorder()?;
     describe();
     Ok(handle)
@@ -42,11 +51,32 @@ fn describe() {
         "everpaid_notifications_settled_total",
         "Stored notifications by the verdict on what is inside"
     );
+    describe_counter!(
+        "everpaid_notifications_foreign_total",
+        "Notifications about numbers of others who use the same mchid"
+    );
+    describe_counter!("everpaid_payments_ended_total", "Payments by how they ended");
+    describe_histogram!(
+        "everpaid_payment_known_seconds",
+        "From the payer's success at WeChat Pay to our commit, by who told"
+    );
+    describe_counter!("everpaid_sweeper_finds_total", "What was not over and had no job, by what it was");
+    describe_counter!("everpaid_cases_opened_total", "Cases that were opened, by kind");
+    describe_gauge!("everpaid_cases_open", "Cases that wait for a person, by kind");
+    describe_gauge!("everpaid_refunds", "Refunds that are not over, by status");
     describe_counter!("everpaid_job_runs_total", "Runs of jobs by kind and outcome");
     describe_histogram!("everpaid_job_run_seconds", "How long a run took");
     describe_gauge!("everpaid_jobs_live", "Jobs that wait or run, by kind");
     describe_gauge!("everpaid_jobs_dead", "Jobs that were given up, by kind");
     describe_gauge!("everpaid_job_oldest_overdue_seconds", "How long the longest overdue job has been due");
+    describe_counter!("everpaid_webhook_deliveries_total", "Tries to tell a shop, by what became of them");
+    describe_histogram!("everpaid_webhook_seconds", "How long a try to tell a shop took, by its outcome");
+    describe_gauge!("everpaid_webhook_pending", "Deliveries to shops that are not made yet");
+    describe_gauge!("everpaid_webhook_dead", "Deliveries to shops that were given up");
+    describe_gauge!(
+        "everpaid_webhook_oldest_pending_seconds",
+        "Since when the oldest delivery that is not made yet was asked for"
+    );
     describe_histogram!(
         "everpaid_wechat_call_duration_seconds",
         "Tries of calls to WeChat Pay by operation, host and outcome"
@@ -71,6 +101,25 @@ pub async fn keep(handle: PrometheusHandle, db: Db) {
             Ok(kinds) => publish(&kinds),
             Err(error) => tracing::warn!(%error, "the jobs could not be counted"),
         }
+        match undelivered(&db).await {
+            Ok((counted, age)) => publish_undelivered(counted, age),
+            Err(error) => tracing::warn!(%error, "the webhooks could not be counted"),
+        }
+        match case::count_open(db.reader()).await {
+            Ok(counts) => publish_counts("everpaid_cases_open", "kind", &counts, case::Kind::iter()),
+            Err(error) => tracing::warn!(%error, "the cases could not be counted"),
+        }
+        match refund::count_not_at_rest(db.reader()).await {
+            Ok(counts) => {
+                publish_counts(
+                    "everpaid_refunds",
+                    "status",
+                    &counts,
+                    refund::Status::NOT_AT_REST.into_iter(),
+                );
+            }
+            Err(error) => tracing::warn!(%error, "the refunds could not be counted"),
+        }
     }
 }
 
@@ -84,6 +133,33 @@ fn publish(kinds: &[jobs::Overview]) {
     }
     let oldest = kinds.iter().map(|kind| kind.overdue).max().unwrap_or_default();
     metrics::gauge!("everpaid_job_oldest_overdue_seconds").set(oldest.as_secs_f64());
+}
+
+async fn undelivered(db: &Db) -> Result<(Undelivered, Duration), sea_orm::DbErr> {
+    let counted = entity::webhook_delivery::undelivered(db).await?;
+    let now = db.now().await?;
+    Ok((counted, counted.oldest_pending.map_or(Duration::ZERO, |oldest| now.since(oldest))))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody counts 2^53 webhooks")]
+fn publish_undelivered(counted: Undelivered, age: Duration) {
+    metrics::gauge!("everpaid_webhook_pending").set(counted.pending as f64);
+    metrics::gauge!("everpaid_webhook_dead").set(counted.dead as f64);
+    metrics::gauge!("everpaid_webhook_oldest_pending_seconds").set(age.as_secs_f64());
+}
+
+/// One gauge for every word there is: what was not counted is zero, not absent.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody counts 2^53 of them")]
+fn publish_counts<W: ActiveEnum<Value = String> + PartialEq>(
+    name: &'static str,
+    label: &'static str,
+    counts: &[(W, i64)],
+    words: impl Iterator<Item = W>,
+) {
+    for word in words {
+        let count = counts.iter().find(|(counted, _)| *counted == word).map_or(0, |(_, count)| *count);
+        metrics::gauge!(name, label => word.to_value()).set(count as f64);
+    }
 }
 
 /// Measures a request by its route template.

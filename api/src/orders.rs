@@ -191,11 +191,10 @@ async fn ask_to_close(txn: &Txn, merchant: &str, id: &OrderId) -> Result<order::
     }
     let now = txn.now().await?;
     if order.close_asked_at.is_none() {
-        let entry =
-            Entry { kind: Kind::CloseAsked, at: now, learnt_from: Source::Api, payment: None, detail: None };
+        let entry = Entry::of_order(Kind::CloseAsked, now, Source::Api);
         order_event::append(txn, &mut order, entry, |row| row.close_asked_at = Set(Some(now))).await?;
     }
-    jobs::enqueue_urgently(txn, &CloseOrder::for_order(&order), now).await?;
+    jobs::enqueue_urgently(txn, &CloseOrder::of(&order.id), now).await?;
     Ok(order)
 }
 
@@ -332,10 +331,9 @@ async fn place(
     if order::Entity::insert(row).on_conflict(taken).exec_without_returning(txn).await? == 0 {
         return Ok(false);
     }
-    let entry =
-        Entry { kind: Kind::OrderCreated, at: now, learnt_from: Source::Api, payment: None, detail: None };
+    let entry = Entry::of_order(Kind::OrderCreated, now, Source::Api);
     order_event::append(txn, &mut order, entry, |_| {}).await?;
-    jobs::enqueue_at(txn, &CloseOrder::for_order(&order), order.expires_at).await?;
+    jobs::enqueue_at(txn, &CloseOrder::of(&order.id), order.expires_at).await?;
     Ok(true)
 }
 

@@ -126,7 +126,7 @@ pub(crate) async fn confirm_payment(
         app.db()
             .write(async |txn| {
                 let earliest = ConfirmPayment::earliest(&payment, txn.now().await?);
-                jobs::enqueue_urgently(txn, &ConfirmPayment::for_payment(&payment), earliest).await
+                jobs::enqueue_urgently(txn, &ConfirmPayment::of(&payment.id), earliest).await
             })
             .await?;
         payment = wait(&app, payment, &mut hints, |payment| {
@@ -242,7 +242,7 @@ async fn open(
     {
         if !is_ready(payable, now) {
             let earliest = RequestPrepay::earliest(payable, now);
-            jobs::enqueue_urgently(txn, &RequestPrepay::for_payment(payable), earliest).await?;
+            jobs::enqueue_urgently(txn, &RequestPrepay::of(&payable.id), earliest).await?;
         }
         return Ok(payable.clone());
     }
@@ -269,21 +269,19 @@ async fn open(
     let row = payment::ActiveModel::from(payment.clone());
     payment::Entity::insert(row).exec_without_returning(txn).await?;
     let entry = Entry {
-        kind: Kind::PaymentCreated,
-        at: now,
-        learnt_from: Source::Api,
         payment: Some((&payment.id, payment.status)),
         detail: Some(serde_json::json!({ "method": payment.method })),
+        ..Entry::of_order(Kind::PaymentCreated, now, Source::Api)
     };
     order_event::append(txn, &mut order, entry, |_| {}).await?;
     if let Some(predecessor) = payable {
         // At most one can be paid: this one is opened when WeChat Pay has closed the one before.
-        jobs::enqueue_urgently(txn, &ClosePayment::for_payment(&predecessor), now).await?;
+        jobs::enqueue_urgently(txn, &ClosePayment::of(&predecessor.id), now).await?;
     } else {
-        jobs::enqueue(txn, &RequestPrepay::for_payment(&payment)).await?;
+        jobs::enqueue(txn, &RequestPrepay::of(&payment.id)).await?;
         // From birth to rest there is always somebody who will ask, whatever becomes of the request.
         let first_look = now + ConfirmPayment::FIRST_LOOK;
-        jobs::enqueue_at(txn, &ConfirmPayment::for_payment(&payment), first_look).await?;
+        jobs::enqueue_at(txn, &ConfirmPayment::of(&payment.id), first_look).await?;
     }
     crash_point!("create_payment.opened");
     Ok(payment)

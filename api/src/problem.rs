@@ -62,6 +62,8 @@ pub enum ApiError {
     OrderNotFound,
     #[error("there is no such payment")]
     PaymentNotFound,
+    #[error("there is no such refund")]
+    RefundNotFound,
     #[error("this payment has no QR code now")]
     QrNotAvailable,
     #[error("there is nothing at this address")]
@@ -92,6 +94,16 @@ pub enum ApiError {
     PaymentNotOpened,
     #[error("WeChat Pay refused the payment")]
     PaymentRefused { code: String, message: String },
+    #[error("the order is not paid: there is nothing to give back")]
+    OrderNotPaid,
+    #[error("this merchant_refund_no was used for a refund with other content: {0} differs")]
+    MerchantRefundNoUsed(&'static str),
+    #[error("only {left} fen of the payment are left to give back")]
+    RefundExceedsPayment { left: i64 },
+    #[error("the payment has {0} refunds; WeChat Pay takes no more")]
+    TooManyRefunds(usize),
+    #[error("the payment is older than 365 days; WeChat Pay gives nothing of it back")]
+    RefundTooLate,
     #[error("too busy; try again")]
     Busy,
     #[error("something went wrong here; the same request again is safe")]
@@ -118,6 +130,7 @@ impl ApiError {
             Self::ShopKeyRequired => (S::FORBIDDEN, "shop_key_required", "Only the shop may do this", false),
             Self::OrderNotFound => (S::NOT_FOUND, "order_not_found", "No such order", false),
             Self::PaymentNotFound => (S::NOT_FOUND, "payment_not_found", "No such payment", false),
+            Self::RefundNotFound => (S::NOT_FOUND, "refund_not_found", "No such refund", false),
             Self::QrNotAvailable => (S::NOT_FOUND, "qr_not_available", "No QR code", false),
             Self::NoSuchRoute => (S::NOT_FOUND, "no_such_route", "Nothing here", false),
             Self::MethodNotAllowed => (S::METHOD_NOT_ALLOWED, "method_not_allowed", "Wrong method", false),
@@ -145,6 +158,15 @@ impl ApiError {
             Self::PaymentNotOpened => {
                 (S::CONFLICT, "payment_not_opened", "The payment came to nothing", true)
             }
+            Self::OrderNotPaid => (S::CONFLICT, "order_not_paid", "The order is not paid", false),
+            Self::MerchantRefundNoUsed(_) => {
+                (S::CONFLICT, "merchant_refund_no_used", "The number is taken", false)
+            }
+            Self::RefundExceedsPayment { .. } => {
+                (S::CONFLICT, "refund_exceeds_payment", "More than is left", false)
+            }
+            Self::TooManyRefunds(_) => (S::CONFLICT, "too_many_refunds", "Too many refunds", false),
+            Self::RefundTooLate => (S::CONFLICT, "refund_too_late", "The payment is too old", false),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Too busy", true),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here", true),
         }

@@ -12,17 +12,17 @@ use axum::{
     routing::{get, post},
 };
 use tower_http::{compression::CompressionLayer, timeout::RequestBodyTimeoutLayer};
-use utoipa::{OpenApi, openapi};
+use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App, checkout, events, health, intake::BODY_MAX, metrics, notifications, orders, payments, problem,
-    request, timeline,
+    refunds, request, timeline, told,
 };
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-#[derive(OpenApi)]
+#[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "everpaid",
@@ -61,11 +61,16 @@ pub fn router(app: App) -> Router {
 
 /// The routes for shops and payers, which are described in `openapi.json`.
 fn described() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Description::openapi())
+    let mut description = Description::openapi();
+    description.webhooks = Some(told::webhooks());
+    OpenApiRouter::with_openapi(description)
         // Shops.
         .routes(routes!(orders::create_order, orders::list_orders))
         .routes(routes!(orders::close_order))
+        .routes(routes!(refunds::create_refund))
+        .routes(routes!(refunds::find_refund))
         .routes(routes!(timeline::show_timeline))
+        .routes(routes!(told::list_events))
         // Payers and shops.
         .routes(routes!(orders::find_order))
         .routes(routes!(payments::create_payment))
@@ -76,7 +81,7 @@ fn described() -> OpenApiRouter<App> {
 }
 
 /// The OpenAPI 3.1 document.
-pub fn description() -> openapi::OpenApi {
+pub fn description() -> OpenApi {
     described().into_openapi()
 }
 

@@ -1,9 +1,7 @@
 //! Why an order is where it is: everything that is written down about it, in order of time.
 
 use axum::{Json as Answer, extract::State};
-use entity::{Timestamp, job, notification, order_event, payment};
-use jobs::Kind;
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use entity::{Timestamp, job, notification, order_event, payment, refund};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -11,12 +9,16 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     caller::{Caller, Shop},
+    explain::{Dossier, Explanation},
     problem::{ApiError, Problem},
     request::Segment,
 };
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TimelineShown {
+    /// The same in sentences, in Chinese and English: why it is where it is, what is known from whom,
+    /// what happens next.
+    explanation: Explanation,
     timeline: Vec<Line>,
 }
 
@@ -32,7 +34,7 @@ pub(crate) struct Line {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum What {
-    /// The order or one of its payments changed, or was told of.
+    /// The order, one of its payments or one of its refunds changed, or was told of.
     Event {
         seq: i64,
         kind: order_event::Kind,
@@ -42,6 +44,10 @@ enum What {
         order_status: entity::order::Status,
         #[serde(skip_serializing_if = "Option::is_none")]
         payment_status: Option<payment::Status>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refund_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refund_status: Option<refund::Status>,
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<Object>)]
         detail: Option<Value>,
@@ -80,33 +86,16 @@ pub(crate) async fn show_timeline(
     Segment(id): Segment,
 ) -> Result<Answer<TimelineShown>, ApiError> {
     let order = Caller::Shop(merchant).order(&app, &id).await?;
-    let db = app.db().reader();
-    let events = order_event::Entity::find()
-        .filter(order_event::Column::OrderId.eq(order.id.clone()))
-        .order_by_asc(order_event::Column::Seq)
-        .all(db)
-        .await?;
-    let notifications = notification::Entity::find()
-        .filter(notification::Column::OrderId.eq(order.id.clone()))
-        .all(db)
-        .await?;
-    let payments =
-        payment::Entity::find().filter(payment::Column::OrderId.eq(order.id.clone())).all(db).await?;
-    let subjects = payments.iter().map(|payment| payment.id.as_str());
-    let subjects = subjects.chain(notifications.iter().map(|notification| notification.id.as_str()));
-    let subjects = subjects.chain([order.id.as_str()]);
-    let jobs = job::Entity::find()
-        .filter(job::Column::Kind.is_in(Kind::ALL.map(Kind::name)))
-        .filter(job::Column::Subject.is_in(subjects))
-        .all(db)
-        .await?;
+    let now = app.db().now().await?;
+    let dossier = Dossier::read(app.db().reader(), order).await?;
+    let explanation = dossier.explain(now);
 
-    let mut timeline: Vec<Line> = events.into_iter().map(Line::from).collect();
-    timeline.extend(notifications.into_iter().map(Line::from));
-    timeline.extend(jobs.into_iter().map(Line::from));
+    let mut timeline: Vec<Line> = dossier.events.into_iter().map(Line::from).collect();
+    timeline.extend(dossier.notifications.into_iter().map(Line::from));
+    timeline.extend(dossier.jobs.into_iter().map(Line::from));
     // Stable: events of one moment stay in their sequence.
     timeline.sort_by_key(|line| line.at);
-    Ok(Answer(TimelineShown { timeline }))
+    Ok(Answer(TimelineShown { explanation, timeline }))
 }
 
 impl From<order_event::Model> for Line {
@@ -118,6 +107,8 @@ impl From<order_event::Model> for Line {
             payment_id: event.payment_id.map(|id| id.to_string()),
             order_status: event.order_status,
             payment_status: event.payment_status,
+            refund_id: event.refund_id.map(|id| id.to_string()),
+            refund_status: event.refund_status,
             detail: event.detail.and_then(|text| serde_json::from_str(&text).ok()),
         };
         Self { at: event.at, what }

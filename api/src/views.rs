@@ -1,35 +1,12 @@
 //! What clients see of what is stored. A payer sees less than the shop, and nobody sees an openid.
 
-use entity::{CNY, Fen, Timestamp, order, order_event, payment};
-use serde::{Deserialize, Serialize};
+pub(crate) use entity::Amount;
+use entity::{Timestamp, order, order_event, payment, refund};
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::app::Merchant;
-
-/// An amount of money.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Amount {
-    /// Whole fen (分), from 1 to 10,000,000,000.
-    #[schema(minimum = 1, maximum = 10_000_000_000_i64)]
-    pub total: i64,
-    pub currency: Currency,
-}
-
-/// The one currency there is.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) enum Currency {
-    #[serde(rename = "CNY")]
-    Cny,
-}
-
-impl From<Fen> for Amount {
-    fn from(fen: Fen) -> Self {
-        debug_assert_eq!(CNY, "CNY");
-        Self { total: fen.0, currency: Currency::Cny }
-    }
-}
 
 /// An order.
 #[derive(Debug, Serialize, ToSchema)]
@@ -116,12 +93,40 @@ pub(crate) struct CallUp {
     pay_sign: String,
 }
 
-/// Why a payment failed.
+/// Why WeChat Pay refused a payment or a refund.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Failure {
     /// WeChat Pay's code.
     pub code: String,
     pub message: String,
+}
+
+/// Money on its way back to a payer. For the shop only.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Refund {
+    pub id: String,
+    pub order_id: String,
+    pub payment_id: String,
+    pub status: refund::Status,
+    pub amount: Amount,
+    pub reason: Option<String>,
+    pub asked_by: refund::AskedBy,
+    /// The shop's own number, if the shop asked.
+    pub merchant_refund_no: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When the money went back, by WeChat Pay's account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub succeeded_at: Option<Timestamp>,
+    /// Why WeChat Pay refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// WeChat Pay's number, once it took the refund.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refund_id: Option<String>,
+    /// The number WeChat Pay knows it by.
+    pub out_refund_no: String,
 }
 
 /// Something that happened to an order.
@@ -200,6 +205,27 @@ impl Payment {
             transaction_id: payment.transaction_id,
             succeeded_at: payment.succeeded_at,
             out_trade_no: (reader == Reader::Shop).then_some(payment.out_trade_no),
+        }
+    }
+}
+
+impl From<refund::Model> for Refund {
+    fn from(refund: refund::Model) -> Self {
+        let message = refund.failure_message.unwrap_or_default();
+        Self {
+            id: refund.id.to_string(),
+            order_id: refund.order_id.to_string(),
+            payment_id: refund.payment_id.to_string(),
+            status: refund.status,
+            amount: refund.amount.into(),
+            reason: refund.reason,
+            asked_by: refund.asked_by,
+            merchant_refund_no: refund.merchant_refund_no,
+            created_at: refund.created_at,
+            succeeded_at: refund.succeeded_at,
+            failure: refund.failure_code.map(|code| Failure { code, message }),
+            refund_id: refund.refund_id,
+            out_refund_no: refund.out_refund_no,
         }
     }
 }

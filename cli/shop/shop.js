@@ -27,6 +27,7 @@ export const COPY = Object.freeze({
     open_what: "打开订单 {number} 的收银台",
     phone: "模拟手机",
     ledger: "微信账本",
+    told: "收到的通知",
     metrics: "监控指标",
     docs: "接口文档",
     status_pending: "待支付",
@@ -58,6 +59,7 @@ export const COPY = Object.freeze({
     open_what: "Open the checkout of order {number}",
     phone: "Simulated phone",
     ledger: "WeChat's ledger",
+    told: "Webhooks received",
     metrics: "Metrics",
     docs: "API docs",
     status_pending: "Pending",
@@ -209,6 +211,7 @@ function open(document) {
     return [
       to("phone", links.simulator_url, "/phone"),
       to("ledger", links.simulator_url, "/_sim/ledger"),
+      to("told", location.origin, "/told.json"),
       to("metrics", links.metrics_url, "/metrics"),
       to("docs", links.api_url, "/openapi.json"),
     ];

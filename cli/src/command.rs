@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     dev::{self, DevOptions},
     lock::DataLock,
+    operator,
     roles::{self, Roles},
     simulate,
     terminal::{LogFormat, ToldToStop},
@@ -50,6 +51,23 @@ enum Command {
         #[command(subcommand)]
         action: Migrate,
     },
+    /// Say why an order is where it is, what is known of it, and what happens next.
+    Explain(operator::explain::Explain),
+    /// See what was given up, and have it run again.
+    Jobs {
+        #[command(subcommand)]
+        command: operator::jobs::Jobs,
+    },
+    /// See what the shops were not told, and have it sent again.
+    Webhooks {
+        #[command(subcommand)]
+        command: operator::webhooks::Webhooks,
+    },
+    /// See what a person should know about money, and decide about it.
+    Cases {
+        #[command(subcommand)]
+        command: operator::cases::Cases,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,6 +94,10 @@ impl Everpaid {
             Command::Worker(WithConfig { config }) => serve(Roles::WORKER, &Config::read(&config)?).await,
             Command::Simulator(options) => simulate::run(options).await,
             Command::Migrate { action } => migrate(action).await,
+            Command::Explain(explain) => operator::explain::run(explain).await,
+            Command::Jobs { command } => operator::jobs::run(command).await,
+            Command::Webhooks { command } => operator::webhooks::run(command).await,
+            Command::Cases { command } => operator::cases::run(command).await,
         }
     }
 }

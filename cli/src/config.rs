@@ -11,14 +11,16 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use api::{ApiKeyHash, LinkKeys};
-use entity::{Clock, DbOptions};
+use entity::{Clock, DbOptions, told_event::Kind};
 use figment::{
     Figment,
     providers::{Env, Format, Toml},
 };
+use sea_orm::Iterable;
 use serde::{Deserialize, Deserializer};
 use simulator::MerchantCredentials;
 use wechatpay::{ApiV3Key, Client, Environment, PrivateKey, TrustedKeys};
+use worker::webhooks::Endpoint;
 
 /// Everything that can be set. `everpaid.example.toml` says what each means.
 #[derive(Clone, Debug, Deserialize)]
@@ -87,9 +89,27 @@ pub struct Merchant {
     pub out_trade_no_prefix: String,
     #[serde(default = "calls_per_second")]
     pub calls_per_second: NonZeroU32,
+    #[serde(default)]
+    pub policies: worker::Policies,
     pub apps: BTreeMap<String, AppKind>,
     #[serde(default)]
     pub api_key_hashes: Vec<String>,
+    #[serde(default)]
+    pub webhooks: BTreeMap<String, Webhook>,
+}
+
+/// Where a shop wants to be told, and of what.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    pub url: String,
+    pub secret: Option<Secret>,
+    pub secret_file: Option<PathBuf>,
+    pub previous_secret: Option<Secret>,
+    pub previous_secret_file: Option<PathBuf>,
+    pub events: Option<Vec<String>>,
+    #[serde(default)]
+    pub allow_private_addresses: bool,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -256,8 +276,10 @@ impl Merchant {
             platform_certificate_files: Vec::new(),
             out_trade_no_prefix: String::new(),
             calls_per_second: calls_per_second(),
+            policies: worker::Policies::default(),
             apps: apps.collect(),
             api_key_hashes: vec![ApiKeyHash::of(api_key).to_hex()],
+            webhooks: BTreeMap::new(),
         }
     }
 
@@ -306,6 +328,7 @@ impl Merchant {
     pub(crate) fn for_worker(
         &self,
         name: &str,
+        public_url: &str,
         wechat: &WeChat,
         clock: &Clock,
     ) -> anyhow::Result<worker::Merchant> {
@@ -343,7 +366,25 @@ impl Merchant {
             apiv3_keys: apiv3_keys.collect::<Result<_, _>>()?,
             environment,
             budget: worker::Budget::per_second(self.calls_per_second),
+            webhooks: self
+                .webhooks
+                .iter()
+                .map(|(endpoint, webhook)| {
+                    let at = format!("merchants.{name}.webhooks.{endpoint}");
+                    webhook.for_worker(endpoint, &at)
+                })
+                .collect::<Result<_, _>>()?,
+            identity: self.identity(name, public_url),
+            policies: self.policies,
         })
+    }
+
+    /// How WeChat Pay and we know what is this merchant's own.
+    pub(crate) fn identity(&self, name: &str, public_url: &str) -> worker::Identity {
+        worker::Identity {
+            out_trade_no_prefix: self.out_trade_no_prefix.clone(),
+            notify_url: api::notify_url(public_url, name),
+        }
     }
 
     fn trusted_keys(&self, name: &str) -> anyhow::Result<TrustedKeys> {
@@ -370,6 +411,70 @@ impl Merchant {
             "merchants.{name}: set public_key_id and public_key, or platform_certificate_files: without them nothing WeChat Pay says can be believed"
         );
         Ok(trusted)
+    }
+}
+
+impl Webhook {
+    /// An endpoint on a network of our own that is told everything.
+    pub fn private(url: &str, secret: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            secret: Some(secret.to_owned().into()),
+            secret_file: None,
+            previous_secret: None,
+            previous_secret_file: None,
+            events: None,
+            allow_private_addresses: true,
+        }
+    }
+
+    fn for_worker(&self, name: &str, at: &str) -> anyhow::Result<Endpoint> {
+        ensure!(
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'),
+            "{at}: use letters, digits, _ and - in the name of an endpoint"
+        );
+        let url: reqwest::Url = self.url.parse().with_context(|| format!("{at}.url is not an address"))?;
+        ensure!(
+            url.username().is_empty() && url.password().is_none() && url.fragment().is_none(),
+            "{at}.url must not contain a user, a password or a fragment"
+        );
+        match url.scheme() {
+            "https" => {}
+            "http" if self.allow_private_addresses => {}
+            "http" => bail!("{at}.url must be https, unless allow_private_addresses is set"),
+            _ => bail!("{at}.url must be https"),
+        }
+        let current = secret(&format!("{at}.secret"), self.secret.as_ref(), self.secret_file.as_deref())?;
+        let previous = optional_secret(
+            &format!("{at}.previous_secret"),
+            self.previous_secret.as_ref(),
+            self.previous_secret_file.as_deref(),
+        )?;
+        let secrets = std::iter::once((current, "secret"))
+            .chain(previous.map(|text| (text, "previous_secret")))
+            .map(|(text, key)| text.parse().with_context(|| format!("{at}.{key}")));
+        let endpoint = Endpoint {
+            name: name.to_owned(),
+            url,
+            secrets: secrets.collect::<Result<_, _>>()?,
+            events: self.kinds(at)?,
+            allow_private_addresses: self.allow_private_addresses,
+        };
+        ensure!(
+            endpoint.is_allowed(),
+            "{at}.url leads to an address that is not public; set allow_private_addresses if that is meant"
+        );
+        Ok(endpoint)
+    }
+
+    fn kinds(&self, at: &str) -> anyhow::Result<Vec<Kind>> {
+        let Some(words) = &self.events else { return Ok(Kind::iter().collect()) };
+        ensure!(!words.is_empty(), "{at}.events is empty; leave it out to be told of everything");
+        let known = || Kind::iter().map(Kind::word).collect::<Vec<_>>().join(", ");
+        let kinds = words.iter().map(|word| {
+            Kind::from_word(word).with_context(|| format!("{at}.events: {word} is none of {}", known()))
+        });
+        kinds.collect()
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use anyhow::Context;
@@ -18,7 +19,7 @@ use simulator::{MerchantCredentials, Simulator};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, Merchant},
+    config::{Config, Merchant, Webhook},
     lock::DataLock,
     private::write_private,
     roles::{self, Roles},
@@ -81,20 +82,23 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
     })
     .await
     .context("starting the simulator")?;
-    let config = config(&options, &keys, &simulator.url(), simulator.merchant())?;
+    // Before everpaid, which has the shop to tell.
+    let listener = roles::listen(options.shop_listen).await?;
+    let shop_url = format!("http://{}", listener.local_addr()?);
+    let config = config(&options, &keys, &simulator.url(), simulator.merchant(), &shop_url)?;
     migrate(&config).await?;
     let running = roles::start(Roles::BOTH, &config, Clock::System).await?;
 
     let api_url = format!("http://{}", running.api_addr.context("the api has no address")?);
     let metrics_url = format!("http://{}", running.metrics_addr);
-    let listener = roles::listen(options.shop_listen).await?;
-    let shop_url = format!("http://{}", listener.local_addr()?);
     let stopping = CancellationToken::new();
     let shop = Shop {
         api_url: api_url.clone(),
         api_key: keys.api_key.clone(),
         simulator_url: simulator.url(),
         metrics_url: metrics_url.clone(),
+        webhook_secret: keys.webhook_secret.clone(),
+        told: Mutex::default(),
         http: reqwest::Client::builder().no_proxy().build()?,
     };
     let shop = roles::serve(listener, shop::router(shop), stopping.clone());
@@ -153,16 +157,35 @@ impl DevKeys {
     }
 }
 
+/// How WeChat Pay knows what is the merchant's, in the directory of a `dev`.
+pub(crate) fn identity(data: &Path, merchant: &str) -> anyhow::Result<worker::Identity> {
+    #[derive(Deserialize)]
+    struct Described {
+        api_url: String,
+    }
+    let path = data.join("dev.json");
+    let json = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    let described: Described =
+        serde_json::from_slice(&json).with_context(|| format!("reading {}", path.display()))?;
+    Ok(worker::Identity {
+        out_trade_no_prefix: String::new(),
+        notify_url: api::notify_url(&described.api_url, merchant),
+    })
+}
+
 /// The configuration that a shop would write by hand.
 fn config(
     options: &DevOptions,
     keys: &DevKeys,
     simulator_url: &str,
     credentials: MerchantCredentials,
+    shop_url: &str,
 ) -> anyhow::Result<Config> {
     let file = std::path::absolute(options.data.join("everpaid.sqlite"))?;
     let database_url = format!("sqlite://{}", file.display());
-    let merchant = Merchant::simulated("山茶小铺", credentials, &keys.api_key);
+    let mut merchant = Merchant::simulated("山茶小铺", credentials, &keys.api_key);
+    let webhook = Webhook::private(&format!("{shop_url}/webhooks"), &keys.webhook_secret);
+    merchant.webhooks.insert("shop".to_owned(), webhook);
     Ok(Config {
         listen: options.listen,
         metrics_listen: options.metrics_listen,

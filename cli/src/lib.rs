@@ -11,6 +11,7 @@ mod simulate;
 pub mod roles;
 mod shop;
 mod lock;
+mod operator;
 mod private;
 mod terminal;
 

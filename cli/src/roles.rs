@@ -9,7 +9,7 @@ use entity::{Clock, Db};
 use migration::{Migrator, MigratorTrait};
 use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
-use worker::Worker;
+use worker::{Worker, webhooks::Sender};
 
 use crate::{config::Config, lock::DataLock};
 
@@ -73,15 +73,18 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
     let stopping = CancellationToken::new();
     let mut servers = vec![serve(metrics, api::metrics::router(recorder()?), stopping.clone())];
     tokio::spawn(api::metrics::keep(recorder()?, db.clone()));
+    let public_url = config.public_url(api_addr.unwrap_or(config.listen))?;
     let worker = match roles.worker {
         true => {
-            Some(Worker::start(&worker::Context::new(db.clone(), merchants_of_worker(config, db.clock())?)))
+            let merchants = merchants_of_worker(config, &public_url, db.clock())?;
+            let sender = Sender::new().context("preparing webhooks")?;
+            Some(Worker::start(&worker::Context::new(db.clone(), merchants, sender)))
         }
         false => None,
     };
-    if let (Some(listener), Some(addr)) = (listener, api_addr) {
+    if let Some(listener) = listener {
         let settings = AppSettings {
-            public_url: config.public_url(addr)?,
+            public_url,
             merchants: config.merchants_of_api()?,
             link_keys: config.link_keys()?,
             simulator_url: config.wechat.simulator_url(),
@@ -139,9 +142,13 @@ fn recorder() -> anyhow::Result<metrics_exporter_prometheus::PrometheusHandle> {
     }
 }
 
-fn merchants_of_worker(config: &Config, clock: &Clock) -> anyhow::Result<HashMap<String, worker::Merchant>> {
+fn merchants_of_worker(
+    config: &Config,
+    public_url: &str,
+    clock: &Clock,
+) -> anyhow::Result<HashMap<String, worker::Merchant>> {
     let merchants = config.merchants.iter().map(|(name, merchant)| {
-        let merchant = merchant.for_worker(name, &config.wechat, clock)?;
+        let merchant = merchant.for_worker(name, public_url, &config.wechat, clock)?;
         Ok((name.clone(), merchant))
     });
     merchants.collect()

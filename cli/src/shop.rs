@@ -1,20 +1,25 @@
 //! The demo shop of `everpaid dev`: what a shop's backend does, in a page of code.
 //!
-//! It knows a product's price, asks everpaid for an order with its API key, and sends the payer to
-//! the checkout page.
+//! It knows a product's price, asks everpaid for an order with its API key, sends the payer to the
+//! checkout page, and is told by webhook what came of it.
 
-use std::sync::Arc;
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{Path, State},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rust_embed::RustEmbed;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use standardwebhooks::Webhook;
 
 #[derive(RustEmbed)]
 #[folder = "shop"]
@@ -29,13 +34,18 @@ struct Files;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Where the shop finds everything.
-#[derive(Clone, Debug)]
+/// How much of what it was told the shop remembers.
+const TOLD_MAX: usize = 50;
+
+/// Where the shop finds everything, and what it was told.
 pub(crate) struct Shop {
     pub api_url: String,
     pub api_key: String,
     pub simulator_url: String,
     pub metrics_url: String,
+    pub webhook_secret: String,
+    /// The newest first.
+    pub told: Mutex<VecDeque<Value>>,
     pub http: reqwest::Client,
 }
 
@@ -68,6 +78,8 @@ pub(crate) fn router(shop: Shop) -> Router {
         .route("/buy", post(buy))
         .route("/orders", get(orders))
         .route("/links", get(links))
+        .route("/webhooks", post(be_told))
+        .route("/told.json", get(told))
         .with_state(Arc::new(shop))
 }
 
@@ -92,6 +104,27 @@ async fn links(State(shop): State<Arc<Shop>>) -> Json<Value> {
     Json(json!({
         "api_url": shop.api_url, "simulator_url": shop.simulator_url, "metrics_url": shop.metrics_url,
     }))
+}
+
+/// Takes a webhook in: believes what is signed, and takes the same event once.
+async fn be_told(State(shop): State<Arc<Shop>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let verified = Webhook::new(&shop.webhook_secret).and_then(|webhook| webhook.verify(&body, &headers));
+    let Ok(event) = serde_json::from_slice::<Value>(&body) else { return StatusCode::BAD_REQUEST };
+    if let Err(error) = verified {
+        tracing::warn!(%error, "the demo shop does not believe a webhook");
+        return StatusCode::UNAUTHORIZED;
+    }
+    let mut told = shop.told.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.iter().all(|known| known["id"] != event["id"]) {
+        told.push_front(event);
+        told.truncate(TOLD_MAX);
+    }
+    StatusCode::NO_CONTENT
+}
+
+async fn told(State(shop): State<Arc<Shop>>) -> Json<Value> {
+    let told = shop.told.lock().unwrap_or_else(PoisonError::into_inner);
+    Json(json!({ "told": *told }))
 }
 
 impl Shop {

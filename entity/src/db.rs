@@ -1,9 +1,10 @@
 //! The one way to the database.
 //!
 //! Reads go to a pool of readers, writes through [`Db::write`]: one closure, one transaction,
-//! IMMEDIATE on SQLite, hints told only after the commit.
+//! IMMEDIATE on SQLite, hints told and figures counted only after the commit.
 
 use std::{
+    fmt,
     sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
@@ -102,7 +103,8 @@ impl Db {
 
     /// Runs `work` in one write transaction.
     ///
-    /// `Ok` commits and then tells the hints that were collected; `Err` rolls back and tells nothing.
+    /// `Ok` commits, and then tells the hints and counts the figures that were collected; `Err` rolls back
+    /// and tells nothing.
     /// If the connection is lost during the commit, the error says so and the outcome is not known:
     /// whoever asked asks again, and every insert here can be repeated.
     /// A deadlock or a serialisation failure of Postgres comes back as the error it is: the caller
@@ -136,12 +138,18 @@ impl Db {
             None => None,
         };
         let inner = self.writer.begin_with_options(options).await?;
-        let txn =
-            Txn { inner, clock: self.clock.clone(), asked_at: OnceLock::new(), hints: Mutex::default() };
+        let txn = Txn {
+            inner,
+            clock: self.clock.clone(),
+            asked_at: OnceLock::new(),
+            hints: Mutex::default(),
+            figures: Mutex::default(),
+        };
         match work(&txn).await {
             Ok(value) => {
-                let Txn { inner, hints, .. } = txn;
+                let Txn { inner, hints, figures, .. } = txn;
                 inner.commit().await?;
+                figures.into_inner().count();
                 for hint in hints.into_inner() {
                     self.bus.tell(hint);
                 }
@@ -178,12 +186,37 @@ pub struct Txn {
     /// What the database's clock said when it was first asked, and when that was.
     asked_at: OnceLock<(Timestamp, Instant)>,
     hints: Mutex<Vec<Hint>>,
+    figures: Mutex<Figures>,
+}
+
+/// What is counted if the transaction commits.
+#[derive(Default)]
+struct Figures(Vec<Box<dyn FnOnce() + Send>>);
+
+impl Figures {
+    fn count(self) {
+        for figure in self.0 {
+            figure();
+        }
+    }
+}
+
+impl fmt::Debug for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Figures").field(&self.0.len()).finish()
+    }
 }
 
 impl Txn {
     /// Told to the bus if and when this transaction commits.
     pub async fn after_commit(&self, hint: Hint) {
         self.hints.lock().await.push(hint);
+    }
+
+    /// Counts a figure if and when this transaction commits. For metrics only: whoever dies between
+    /// the commit and the count has counted too little, and nobody ever counts too much.
+    pub async fn count_after_commit(&self, figure: impl FnOnce() + Send + 'static) {
+        self.figures.lock().await.0.push(Box::new(figure));
     }
 
     /// Now, on the watch that decides what is due: on Postgres the database's, asked once and then

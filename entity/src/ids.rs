@@ -88,6 +88,29 @@ id!(
     "mny_"
 );
 
+id!(
+    /// A refund: money on its way back to a payer.
+    RefundId,
+    "rfd_"
+);
+id!(
+    /// Something a person should know about money.
+    CaseId,
+    "case_"
+);
+id!(
+    /// One event on its way to one endpoint of a shop.
+    DeliveryId,
+    "dlv_"
+);
+
+impl RefundId {
+    /// The merchant's number of this refund at WeChat Pay; see [`PaymentId::out_trade_no`].
+    pub fn out_refund_no(&self, prefix: &str) -> String {
+        format!("{prefix}{}", self.tail())
+    }
+}
+
 impl PaymentId {
     /// The merchant's number of this payment at WeChat Pay: the prefix, then the id's 26 characters.
     ///

@@ -1,14 +1,21 @@
 //! What is stored, and what is legal.
 //!
-//! The tables as SeaORM entities, the ids and the money, the pure lifecycles of order and payment,
+//! The tables as SeaORM entities, the ids and the money, the pure lifecycles of order, payment and refund,
 //! and the one way to the database ([`Db`]).
 //! No HTTP, no WeChat Pay and no job is known here.
 
 pub mod order;
 pub mod payment;
+pub mod refund;
 pub mod money_entry;
 pub mod notification;
 pub mod order_event;
+pub mod told_event;
+pub mod told_position;
+pub mod webhook_delivery;
+pub mod webhook_endpoint;
+pub mod webhook_try;
+pub mod case;
 pub mod job;
 mod ids;
 mod money;
@@ -21,5 +28,5 @@ mod db;
 pub use bus::{Bus, Hint};
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use db::{Db, DbOptions, Txn};
-pub use ids::{EventId, MoneyEntryId, NotificationId, OrderId, PaymentId};
-pub use money::{CNY, Fen};
+pub use ids::{CaseId, DeliveryId, EventId, MoneyEntryId, NotificationId, OrderId, PaymentId, RefundId};
+pub use money::{Amount, CNY, Currency, Fen};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use sea_orm::DeriveValueType;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The only currency WeChat Pay takes from a merchant on the mainland.
 pub const CNY: &str = "CNY";
@@ -21,6 +22,29 @@ impl fmt::Display for Fen {
         let sign = if self.0 < 0 { "-" } else { "" };
         let fen = self.0.unsigned_abs();
         write!(f, "{sign}¥{}.{:02}", fen / 100, fen % 100)
+    }
+}
+
+/// An amount of money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Amount {
+    /// Whole fen (分), from 1 to 10,000,000,000.
+    #[schema(minimum = 1, maximum = 10_000_000_000_i64)]
+    pub total: i64,
+    pub currency: Currency,
+}
+
+/// The one currency there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum Currency {
+    #[serde(rename = "CNY")]
+    Cny,
+}
+
+impl From<Fen> for Amount {
+    fn from(fen: Fen) -> Self {
+        Self { total: fen.0, currency: Currency::Cny }
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: MoneyEntryId,
     pub kind: Kind,
-    /// WeChat Pay's number of the fact (its transaction id), unique per kind.
+    /// WeChat Pay's number of the fact (its transaction id, or its number of the refund), unique per kind.
     pub reference: String,
     pub merchant: String,
     pub order_id: OrderId,
@@ -34,4 +34,8 @@ pub enum Kind {
     Payment,
     /// It came on top: the order was paid already.
     Surplus,
+    /// It went back to the payer, of what paid the order.
+    Refund,
+    /// It went back to the payer, of what came on top.
+    SurplusRefund,
 }

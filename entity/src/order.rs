@@ -39,7 +39,7 @@ pub struct Model {
     pub refunded: Fen,
     /// The sequence of the newest event; it also serialises all writers of one order.
     pub event_seq: i64,
-    /// The sequence of the newest event the shop was told of.
+    /// Up to this sequence the shop was told of every event that it is told of.
     pub told_seq: i64,
 }
 

@@ -3,7 +3,9 @@
 use sea_orm::{ActiveValue::Set, IntoActiveModel, TryIntoModel, entity::prelude::*};
 use serde::{Deserialize, Serialize};
 
-use crate::{EventId, Hint, OrderId, PaymentId, Timestamp, Txn, order, payment};
+use crate::{
+    EventId, Hint, OrderId, PaymentId, RefundId, Timestamp, Txn, order, payment, refund, told_event,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "order_event")]
@@ -23,6 +25,9 @@ pub struct Model {
     pub payment_status: Option<payment::Status>,
     /// What a reader of the timeline needs beside it, as a JSON object in text. Nothing of the payer.
     pub detail: Option<String>,
+    pub refund_id: Option<RefundId>,
+    /// What the refund is after it.
+    pub refund_status: Option<refund::Status>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -80,6 +85,52 @@ pub enum Kind {
     SurplusReceived,
     /// WeChat Pay told of a payment that contradicts what we know; nothing was changed.
     MismatchReported,
+    /// the shop, a policy of ours or a person asked for a refund.
+    RefundRequested,
+    /// a refund call of ours was not answered, and what came of it is not known.
+    RefundOutcomeLost,
+    /// WeChat Pay took the refund, and has not finished it.
+    RefundTaken,
+    /// WeChat Pay refused the refund.
+    RefundRefused,
+    /// the money went back to the payer.
+    RefundSucceeded,
+    /// WeChat Pay gave the refund up; another may be asked for.
+    RefundClosed,
+    /// the payer's account cannot take the refund: a person must decide where it goes.
+    RefundAbnormal,
+}
+
+impl Kind {
+    /// What the shop is told when this happens, if it is told.
+    pub fn told_as(self) -> Option<told_event::Kind> {
+        use told_event::Kind as Told;
+        match self {
+            Self::PaymentSucceeded => Some(Told::OrderPaid),
+            Self::SurplusReceived => Some(Told::OrderOverpaid),
+            Self::OrderClosed => Some(Told::OrderClosed),
+            Self::RefundSucceeded => Some(Told::RefundSucceeded),
+            Self::RefundRefused => Some(Told::RefundRefused),
+            Self::RefundClosed => Some(Told::RefundClosed),
+            Self::RefundAbnormal => Some(Told::RefundAbnormal),
+            Self::OrderCreated
+            | Self::CloseAsked
+            | Self::OrderClosing
+            | Self::PaymentCreated
+            | Self::PaymentStarted
+            | Self::PrepayIssued
+            | Self::OutcomeLost
+            | Self::FoundUnpaid
+            | Self::CreateRefused
+            | Self::NeverExisted
+            | Self::CloseRequested
+            | Self::CloseConfirmed
+            | Self::MismatchReported
+            | Self::RefundRequested
+            | Self::RefundOutcomeLost
+            | Self::RefundTaken => None,
+        }
+    }
 }
 
 /// Who said so.
@@ -109,6 +160,8 @@ pub enum Source {
     Query,
     /// Our own rules, for example time that ran out.
     Rule,
+    /// A person, with a command.
+    Person,
 }
 
 /// Something to be written into an order's history.
@@ -118,10 +171,21 @@ pub struct Entry<'a> {
     pub at: Timestamp,
     pub learnt_from: Source,
     pub payment: Option<(&'a PaymentId, payment::Status)>,
+    pub refund: Option<(&'a RefundId, refund::Status)>,
     pub detail: Option<serde_json::Value>,
 }
 
+impl Entry<'_> {
+    /// About the order alone.
+    pub fn of_order(kind: Kind, at: Timestamp, learnt_from: Source) -> Self {
+        Self { kind, at, learnt_from, payment: None, refund: None, detail: None }
+    }
+}
+
 /// Writes the next event of an order, and the order as `change` makes it.
+///
+/// `told_seq` falls behind `event_seq` exactly when there is something to tell the shop: an event
+/// that nobody is told of counts as told. Who writes one that is told asks for the telling.
 ///
 /// `order` must be the row as it is, and becomes what it is then: its `event_seq` is compared and
 /// set, so of two writers who loaded the same row only one succeeds. Whoever follows the order is
@@ -135,6 +199,9 @@ pub async fn append(
     let seq = order.event_seq + 1;
     let mut row = order.clone().into_active_model();
     row.event_seq = Set(seq);
+    if entry.kind.told_as().is_none() && order.told_seq == order.event_seq {
+        row.told_seq = Set(seq);
+    }
     change(&mut row);
     let after = row.clone().try_into_model()?;
     let written = order::Entity::update_many()
@@ -157,6 +224,8 @@ pub async fn append(
         order_status: Set(after.status),
         payment_status: Set(entry.payment.map(|(_, status)| status)),
         detail: Set(entry.detail.map(|detail| detail.to_string())),
+        refund_id: Set(entry.refund.map(|(id, _)| id.clone())),
+        refund_status: Set(entry.refund.map(|(_, status)| status)),
     };
     Entity::insert(event).exec_without_returning(txn).await?;
     txn.after_commit(Hint::Order(order.id.clone())).await;

@@ -42,6 +42,19 @@ pub async fn revive_dead(txn: &Txn, before: Timestamp) -> Result<u64, DbErr> {
     Ok(txn.execute_raw(statement).await?.rows_affected())
 }
 
+/// Gives a job that was given up one more run, or all of them, and says how many there were.
+pub async fn revive(txn: &Txn, job_id: Option<i64>) -> Result<u64, DbErr> {
+    let (now, now_value) = txn.now_sql("$1");
+    let sql = format!(
+        "UPDATE job SET dead_at = NULL, due_at = {now}, unfinished = {last_run}
+         WHERE dead_at IS NOT NULL AND id = COALESCE(CAST($2 AS bigint), id)",
+        last_run = UNFINISHED_MAX - 1
+    );
+    let values: [Value; 2] = [now_value, job_id.into()];
+    let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, values);
+    Ok(txn.execute_raw(statement).await?.rows_affected())
+}
+
 /// Takes back what was asked for and has become needless. A run that has begun finds out by itself.
 pub async fn withdraw<J: Job>(txn: &Txn, job: &J) -> Result<(), DbErr> {
     let sql = "DELETE FROM job WHERE kind = $1 AND subject = $2 AND lease IS NULL AND dead_at IS NULL";

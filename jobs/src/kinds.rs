@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use entity::{NotificationId, OrderId, PaymentId, Timestamp, job::Lane, notification, order, payment};
+use entity::{DeliveryId, NotificationId, OrderId, PaymentId, RefundId, Timestamp, job::Lane, payment};
 
 /// An order given: ids and nothing else, so that it cannot be out of date.
 pub trait Job: Sized + Send + Sync {
@@ -26,16 +26,24 @@ pub enum Kind {
     ConfirmPayment,
     ClosePayment,
     CloseOrder,
+    RequestRefund,
+    ConfirmRefund,
+    PushStatus,
+    DeliverWebhook,
     SweepOverdue,
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::RequestPrepay,
         Self::ApplyNotification,
         Self::ConfirmPayment,
         Self::ClosePayment,
         Self::CloseOrder,
+        Self::RequestRefund,
+        Self::ConfirmRefund,
+        Self::PushStatus,
+        Self::DeliverWebhook,
         Self::SweepOverdue,
     ];
 
@@ -46,6 +54,10 @@ impl Kind {
             Self::ConfirmPayment => "confirm_payment",
             Self::ClosePayment => "close_payment",
             Self::CloseOrder => "close_order",
+            Self::RequestRefund => "request_refund",
+            Self::ConfirmRefund => "confirm_refund",
+            Self::PushStatus => "push_status",
+            Self::DeliverWebhook => "deliver_webhook",
             Self::SweepOverdue => "sweep_overdue",
         }
     }
@@ -57,156 +69,96 @@ impl Kind {
     /// The queue it takes unless somebody is waiting.
     pub fn lane(self) -> Lane {
         match self {
-            Self::RequestPrepay | Self::ApplyNotification => Lane::Interactive,
-            Self::ConfirmPayment | Self::ClosePayment | Self::CloseOrder | Self::SweepOverdue => {
-                Lane::Background
-            }
+            Self::RequestPrepay | Self::ApplyNotification | Self::PushStatus => Lane::Interactive,
+            Self::ConfirmPayment
+            | Self::ClosePayment
+            | Self::CloseOrder
+            | Self::RequestRefund
+            | Self::ConfirmRefund
+            | Self::DeliverWebhook
+            | Self::SweepOverdue => Lane::Background,
         }
     }
 }
 
-/// Create the transaction at WeChat Pay and store what calls the payer up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestPrepay {
-    pub payment: PaymentId,
+/// A job about one thing: its struct, and how it is asked for.
+macro_rules! job {
+    ($(#[$doc:meta])* $name:ident, $thing:ident: $id:ty) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            pub $thing: $id,
+        }
+
+        impl $name {
+            pub fn of(id: &$id) -> Self {
+                Self { $thing: id.clone() }
+            }
+        }
+
+        impl Job for $name {
+            const KIND: Kind = Kind::$name;
+
+            fn subject(&self) -> &str {
+                self.$thing.as_str()
+            }
+
+            fn from_subject(subject: &str) -> Option<Self> {
+                Some(Self { $thing: subject.parse().ok()? })
+            }
+        }
+    };
 }
 
-/// Open a notification and act on what it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApplyNotification {
-    pub notification: NotificationId,
-}
-
-/// Ask WeChat Pay about a payment until a terminal truth.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfirmPayment {
-    pub payment: PaymentId,
-}
-
-/// Close a payment at WeChat Pay, and then here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClosePayment {
-    pub payment: PaymentId,
-}
-
-/// End an order that nobody paid: when its time is over, or when the shop wishes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CloseOrder {
-    pub order: OrderId,
-}
+job!(
+    /// Create the transaction at WeChat Pay and store what calls the payer up.
+    RequestPrepay,
+    payment: PaymentId
+);
+job!(
+    /// Open a notification and act on what it says.
+    ApplyNotification,
+    notification: NotificationId
+);
+job!(
+    /// Ask WeChat Pay about a payment until a terminal truth.
+    ConfirmPayment,
+    payment: PaymentId
+);
+job!(
+    /// Close a payment at WeChat Pay, and then here.
+    ClosePayment,
+    payment: PaymentId
+);
+job!(
+    /// End an order that nobody paid: when its time is over, or when the shop wishes.
+    CloseOrder,
+    order: OrderId
+);
+job!(
+    /// Ask WeChat Pay to give money back.
+    RequestRefund,
+    refund: RefundId
+);
+job!(
+    /// Ask WeChat Pay about a refund until a terminal truth.
+    ConfirmRefund,
+    refund: RefundId
+);
+job!(
+    /// Write down what the shop is to be told about an order, and for which of its endpoints.
+    PushStatus,
+    order: OrderId
+);
+job!(
+    /// Tell one endpoint of the shop of one event.
+    DeliverWebhook,
+    delivery: DeliveryId
+);
 
 /// Find what is not over and has nobody who sees to it. There is one for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SweepOverdue;
-
-impl RequestPrepay {
-    /// However often a payer taps, the bytes of one payment go out again at most this often.
-    pub const THROTTLE: Duration = Duration::from_secs(1);
-
-    /// The first moment at which the bytes may go out again.
-    pub fn earliest(payment: &payment::Model, now: Timestamp) -> Timestamp {
-        payment.create_signed_at.map_or(now, |signed| now.max(signed + Self::THROTTLE))
-    }
-
-    pub fn for_payment(payment: &payment::Model) -> Self {
-        Self { payment: payment.id.clone() }
-    }
-}
-
-impl ApplyNotification {
-    pub fn for_notification(notification: &notification::Model) -> Self {
-        Self { notification: notification.id.clone() }
-    }
-}
-
-impl ConfirmPayment {
-    /// WeChat Pay is asked about one payment at most this often, however many people ask us.
-    pub const THROTTLE: Duration = Duration::from_secs(2);
-
-    pub fn for_payment(payment: &payment::Model) -> Self {
-        Self { payment: payment.id.clone() }
-    }
-
-    /// How long after a payment was opened WeChat Pay is first asked about it, if nobody told us.
-    pub const FIRST_LOOK: Duration = Duration::from_secs(5);
-
-    /// The first moment at which WeChat Pay may be asked about it again.
-    pub fn earliest(payment: &payment::Model, now: Timestamp) -> Timestamp {
-        payment.asked_at.map_or(now, |asked| now.max(asked + Self::THROTTLE))
-    }
-}
-
-impl ClosePayment {
-    pub fn for_payment(payment: &payment::Model) -> Self {
-        Self { payment: payment.id.clone() }
-    }
-}
-
-impl CloseOrder {
-    pub fn for_order(order: &order::Model) -> Self {
-        Self { order: order.id.clone() }
-    }
-}
-
-impl Job for RequestPrepay {
-    const KIND: Kind = Kind::RequestPrepay;
-
-    fn subject(&self) -> &str {
-        self.payment.as_str()
-    }
-
-    fn from_subject(subject: &str) -> Option<Self> {
-        Some(Self { payment: subject.parse().ok()? })
-    }
-}
-
-impl Job for ApplyNotification {
-    const KIND: Kind = Kind::ApplyNotification;
-
-    fn subject(&self) -> &str {
-        self.notification.as_str()
-    }
-
-    fn from_subject(subject: &str) -> Option<Self> {
-        Some(Self { notification: subject.parse().ok()? })
-    }
-}
-
-impl Job for ConfirmPayment {
-    const KIND: Kind = Kind::ConfirmPayment;
-
-    fn subject(&self) -> &str {
-        self.payment.as_str()
-    }
-
-    fn from_subject(subject: &str) -> Option<Self> {
-        Some(Self { payment: subject.parse().ok()? })
-    }
-}
-
-impl Job for ClosePayment {
-    const KIND: Kind = Kind::ClosePayment;
-
-    fn subject(&self) -> &str {
-        self.payment.as_str()
-    }
-
-    fn from_subject(subject: &str) -> Option<Self> {
-        Some(Self { payment: subject.parse().ok()? })
-    }
-}
-
-impl Job for CloseOrder {
-    const KIND: Kind = Kind::CloseOrder;
-
-    fn subject(&self) -> &str {
-        self.order.as_str()
-    }
-
-    fn from_subject(subject: &str) -> Option<Self> {
-        Some(Self { order: subject.parse().ok()? })
-    }
-}
 
 impl Job for SweepOverdue {
     const KIND: Kind = Kind::SweepOverdue;
@@ -217,5 +169,28 @@ impl Job for SweepOverdue {
 
     fn from_subject(subject: &str) -> Option<Self> {
         (subject == "all").then_some(Self)
+    }
+}
+
+impl RequestPrepay {
+    /// However often a payer taps, the bytes of one payment go out again at most this often.
+    pub const THROTTLE: Duration = Duration::from_secs(1);
+
+    /// The first moment at which the bytes may go out again.
+    pub fn earliest(payment: &payment::Model, now: Timestamp) -> Timestamp {
+        payment.create_signed_at.map_or(now, |signed| now.max(signed + Self::THROTTLE))
+    }
+}
+
+impl ConfirmPayment {
+    /// WeChat Pay is asked about one payment at most this often, however many people ask us.
+    pub const THROTTLE: Duration = Duration::from_secs(2);
+
+    /// How long after a payment was opened WeChat Pay is first asked about it, if nobody told us.
+    pub const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+    /// The first moment at which WeChat Pay may be asked about it again.
+    pub fn earliest(payment: &payment::Model, now: Timestamp) -> Timestamp {
+        payment.asked_at.map_or(now, |asked| now.max(asked + Self::THROTTLE))
     }
 }

@@ -1,9 +1,15 @@
 //! The rows of the engine, on every database of this run: what is asked for is never lost, and
 //! what a run that lost its lease writes is never kept.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use entity::{Clock, Db, Hint, ManualClock, PaymentId, Timestamp, job, job::Lane};
+use entity::{Clock, Db, Hint, ManualClock, PaymentId, Timestamp, Txn, job, job::Lane};
 use jobs::{ConfirmPayment, Failure, LEASE, Run, UNFINISHED_MAX};
 use sea_orm::EntityTrait;
 
@@ -187,12 +193,21 @@ async fn whoever_waits_puts_the_job_into_the_quick_queue_until_it_has_run() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_fails_leaves_neither_job_nor_hint() {
+async fn a_transaction_that_fails_leaves_neither_job_nor_hint_nor_figure() {
     for rows in Rows::each().await {
         let mut hints = rows.db.bus().jobs();
+        let counted = Arc::new(AtomicU64::new(0));
+        let count = async |txn: &Txn| {
+            let counted = counted.clone();
+            let count = move || {
+                counted.fetch_add(1, Relaxed);
+            };
+            txn.count_after_commit(count).await;
+        };
         let failed: Result<(), Failure> = rows
             .db
             .write(async |txn| {
+                count(txn).await;
                 jobs::enqueue(txn, &rows.job).await?;
                 Err(Failure::GiveUp("changed my mind".to_owned()))
             })
@@ -200,6 +215,17 @@ async fn a_transaction_that_fails_leaves_neither_job_nor_hint() {
         assert!(failed.is_err());
         assert_eq!(rows.row().await, None);
         assert!(hints.try_recv().is_err());
+        assert_eq!(counted.load(Relaxed), 0);
+        let committed: Result<(), Failure> = rows
+            .db
+            .write(async |txn| {
+                count(txn).await;
+                assert_eq!(counted.load(Relaxed), 0, "not before the commit");
+                Ok(())
+            })
+            .await;
+        committed.unwrap();
+        assert_eq!(counted.load(Relaxed), 1);
     }
 }
 

@@ -13,6 +13,10 @@ mod m20261122_000005_create_order_event;
 mod m20261122_000006_create_job;
 mod m20261122_000007_add_order_close_asked_at;
 mod m20261122_000008_index_unfinished_orders;
+mod m20261122_000009_create_refund;
+mod m20261122_000010_book_refunds;
+mod m20261122_000011_create_case;
+mod m20261122_000012_create_told_event;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -31,6 +35,10 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000006_create_job::Migration),
             Box::new(m20261122_000007_add_order_close_asked_at::Migration),
             Box::new(m20261122_000008_index_unfinished_orders::Migration),
+            Box::new(m20261122_000009_create_refund::Migration),
+            Box::new(m20261122_000010_book_refunds::Migration),
+            Box::new(m20261122_000011_create_case::Migration),
+            Box::new(m20261122_000012_create_told_event::Migration),
         ]
     }
 }

@@ -28,6 +28,14 @@ pub async fn databases() -> Vec<TestDatabase> {
     all
 }
 
+/// How many of something: few by default, all of them with `EVERPAID_SIZE=full`.
+pub fn size(small: usize, full: usize) -> usize {
+    match std::env::var("EVERPAID_SIZE").as_deref() {
+        Ok("full") => full,
+        _ => small,
+    }
+}
+
 /// A fresh SQLite file.
 pub async fn sqlite() -> TestDatabase {
     let dir = tempfile::tempdir().expect("a temporary directory");

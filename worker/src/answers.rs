@@ -1,4 +1,6 @@
-//! What WeChat Pay's answer to a question does to a payment, whoever asked.
+//! What WeChat Pay's answer to a question does to a payment, whoever asked; in [`refund`], to a refund.
+
+pub(crate) mod refund;
 
 use std::time::Duration;
 
@@ -11,13 +13,15 @@ use jobs::RequestPrepay;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
 
 use crate::{
+    Merchant,
     facts::{Mismatch, Word},
+    policies,
     transition::{self, Fact, Moved, Pair},
 };
 
-/// A create that was signed longer ago than this can have no effect any more: WeChat Pay refuses
+/// A call that was signed longer ago than this can have no effect any more: WeChat Pay refuses
 /// signatures older than five minutes, and one minute is for clocks that differ.
-const CREATE_IS_OVER: Duration = Duration::from_secs(6 * 60);
+pub(crate) const CALL_IS_OVER: Duration = Duration::from_secs(6 * 60);
 
 /// Two answers "no such payment" count as one unless this lies between them.
 const NOT_FOUND_TWICE: Duration = Duration::from_secs(60);
@@ -26,16 +30,21 @@ const NOT_FOUND_TWICE: Duration = Duration::from_secs(60);
 const FETCH_AGAIN: Duration = Duration::from_secs(30);
 
 /// WeChat Pay told how the payment stands.
-pub(crate) async fn told(txn: &Txn, pair: &mut Pair, word: &Result<Word, Mismatch>) -> Result<Moved, DbErr> {
+pub(crate) async fn told(
+    txn: &Txn,
+    merchant: &Merchant,
+    pair: &mut Pair,
+    word: &Result<Word, Mismatch>,
+) -> Result<Moved, DbErr> {
     asked(txn, pair, None).await?;
     match word {
-        Ok(Word::Paid(paid)) => apply(txn, pair, &Fact::PaymentSucceeded(paid.clone())).await,
+        Ok(Word::Paid(paid)) => policies::receive(txn, merchant, pair, paid, Source::Query).await,
         Ok(Word::Closed) => apply(txn, pair, &Fact::CloseConfirmed).await,
         Ok(Word::Unpaid) => {
             let moved = apply(txn, pair, &Fact::FoundUnpaid).await?;
             // It exists and nothing to pay with came back: the same bytes fetch it. Not at once: if
             // WeChat Pay refuses them again, we are back here.
-            let job = RequestPrepay::for_payment(&pair.payment);
+            let job = RequestPrepay::of(&pair.payment.id);
             if moved == Moved::To(Status::Created)
                 && pair.order.status == order::Status::Pending
                 && !jobs::is_asked_for(txn, &job).await?
@@ -75,9 +84,9 @@ pub(crate) async fn not_found(txn: &Txn, pair: &mut Pair) -> Result<NotFound, Db
     let now = txn.now().await?;
     let first = pair.payment.not_found_at.unwrap_or(now);
     asked(txn, pair, Some(first)).await?;
-    let still_asked_for = jobs::is_asked_for(txn, &RequestPrepay::for_payment(&pair.payment)).await?;
+    let still_asked_for = jobs::is_asked_for(txn, &RequestPrepay::of(&pair.payment.id)).await?;
     let last_create = last_create(txn, &pair.payment).await?;
-    let over = last_create.is_none_or(|at| now.since(at) >= CREATE_IS_OVER);
+    let over = last_create.is_none_or(|at| now.since(at) >= CALL_IS_OVER);
     if over
         && !still_asked_for
         && now.since(first) >= NOT_FOUND_TWICE
@@ -85,14 +94,14 @@ pub(crate) async fn not_found(txn: &Txn, pair: &mut Pair) -> Result<NotFound, Db
     {
         return Ok(NotFound::Settled);
     }
-    let settles_at = last_create.map_or(first, |at| at + CREATE_IS_OVER).max(first + NOT_FOUND_TWICE);
+    let settles_at = last_create.map_or(first, |at| at + CALL_IS_OVER).max(first + NOT_FOUND_TWICE);
     Ok(if settles_at > now { NotFound::SettlesAt(settles_at) } else { NotFound::Open })
 }
 
 /// When a create may last have been signed: as the payment says, or, if the job that sends it died,
 /// when it was found dead. Runs that took their process with them wrote nothing down.
 async fn last_create(txn: &Txn, payment: &payment::Model) -> Result<Option<Timestamp>, DbErr> {
-    let died = jobs::died_at(txn, &RequestPrepay::for_payment(payment)).await?;
+    let died = jobs::died_at(txn, &RequestPrepay::of(&payment.id)).await?;
     Ok(payment.create_signed_at.max(died))
 }
 

@@ -1,6 +1,6 @@
-//! How much of WeChat Pay's patience is spent on questions that nobody waits for.
+//! How much of WeChat Pay's patience is spent on calls that nobody waits for.
 //!
-//! WeChat Pay publishes no limit for queries and closes; it answers 429 above it, and then payers
+//! WeChat Pay publishes no limit for most calls; it answers 429 above it, and then payers
 //! cannot be called up either. After an outage thousands of payments are due at once.
 
 use std::{fmt, num::NonZeroU32, sync::Arc};

@@ -2,18 +2,24 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use entity::{Db, OrderId, PaymentId, order, payment};
+use entity::{Db, OrderId, PaymentId, RefundId, order, payment, refund};
 use jobs::Failure;
 use sea_orm::EntityTrait;
 use wechatpay::{ApiV3Key, Client, Environment};
 
-use crate::Budget;
+use crate::{
+    Budget, Identity, Policies,
+    webhooks::{Endpoint, Sender, Turns},
+};
 
 /// The database, the merchants, time and chance.
 #[derive(Clone)]
 pub struct Context {
     pub db: Db,
     pub merchants: Arc<HashMap<String, Merchant>>,
+    /// What tells the shops.
+    pub sender: Sender,
+    pub(crate) turns: Arc<Turns>,
     /// A number from 0 to 1, different every time; spreads retries.
     pub chance: fn() -> f64,
 }
@@ -27,11 +33,21 @@ pub struct Merchant {
     pub environment: Environment,
     /// For what nobody waits for.
     pub budget: Budget,
+    /// Where its shop wants to be told.
+    pub webhooks: Vec<Endpoint>,
+    pub identity: Identity,
+    pub policies: Policies,
 }
 
 impl Context {
-    pub fn new(db: Db, merchants: HashMap<String, Merchant>) -> Self {
-        Self { db: db.for_jobs(), merchants: Arc::new(merchants), chance: rand::random }
+    pub fn new(db: Db, merchants: HashMap<String, Merchant>, sender: Sender) -> Self {
+        Self {
+            db: db.for_jobs(),
+            merchants: Arc::new(merchants),
+            sender,
+            turns: Arc::default(),
+            chance: rand::random,
+        }
     }
 
     pub(crate) fn merchant(&self, name: &str) -> Result<&Merchant, Failure> {
@@ -42,6 +58,11 @@ impl Context {
     pub(crate) async fn payment(&self, id: &PaymentId) -> Result<payment::Model, Failure> {
         let payment = payment::Entity::find_by_id(id.clone()).one(self.db.reader()).await?;
         payment.ok_or_else(|| Failure::GiveUp(format!("there is no payment {id}")))
+    }
+
+    pub(crate) async fn refund(&self, id: &RefundId) -> Result<refund::Model, Failure> {
+        let refund = refund::Entity::find_by_id(id.clone()).one(self.db.reader()).await?;
+        refund.ok_or_else(|| Failure::GiveUp(format!("there is no refund {id}")))
     }
 
     pub(crate) async fn order(&self, id: &OrderId) -> Result<order::Model, Failure> {

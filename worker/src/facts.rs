@@ -1,5 +1,7 @@
 //! WeChat Pay's words, turned into ours. Nowhere else.
 
+pub mod refund;
+
 use entity::{CNY, Fen, Timestamp, payment};
 use wechatpay::{TradeState, Transaction};
 
@@ -39,6 +41,17 @@ pub enum Mismatch {
     Incomplete,
     #[error("trade_state_unexpected")]
     TradeState,
+    #[error("out_refund_no_differs")]
+    OutRefundNo,
+    #[error("refund_differs")]
+    Refund,
+    #[error("refund_incomplete")]
+    RefundIncomplete,
+    #[error("refund_status_unexpected")]
+    RefundStatus,
+    /// More went back than was paid.
+    #[error("refunded_too_much")]
+    RefundedTooMuch,
 }
 
 /// Reads what WeChat Pay says about `payment`, and refuses what is not about it.

@@ -22,6 +22,10 @@ pub(crate) fn dispatch<'a>(
             Kind::ConfirmPayment => handlers::confirm_payment::run(context, run, &subject(run)?).await,
             Kind::ClosePayment => handlers::close_payment::run(context, run, &subject(run)?).await,
             Kind::CloseOrder => handlers::close_order::run(context, run, &subject(run)?).await,
+            Kind::PushStatus => handlers::push_status::run(context, run, &subject(run)?).await,
+            Kind::DeliverWebhook => handlers::deliver_webhook::run(context, run, &subject(run)?).await,
+            Kind::RequestRefund => handlers::request_refund::run(context, run, &subject(run)?).await,
+            Kind::ConfirmRefund => handlers::confirm_refund::run(context, run, &subject(run)?).await,
             Kind::SweepOverdue => handlers::sweep_overdue::run(context, run, &subject(run)?).await,
         }
     }

@@ -1,23 +1,32 @@
-//! The one place where the status of an order or a payment changes.
+//! The one place where the status of an order or a payment changes, and, in [`refund`] and
+//! [`delivery`], that of a refund and of a delivery.
 //!
 //! A notification, an answer and our own question are roads to this gate. Behind it everything
 //! that follows from a fact is written in the caller's transaction: both statuses, the money book,
-//! the event. Lock order: the order, then the payment, and the job last.
+//! the event, the case. Lock order: the order, then the payment or the refund, and the job last.
 
 mod aftermath;
+pub mod delivery;
+pub mod refund;
+
+use std::time::Instant;
 
 use entity::{
-    MoneyEntryId, Timestamp, Txn, money_entry, order,
+    Fen, MoneyEntryId, Timestamp, Txn, case, money_entry, order,
     order_event::{self, Entry, Kind, Source},
     payment::{self, Event},
 };
+use jobs::PushStatus;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    ActiveEnum, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
     TryIntoModel,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::facts::{Mismatch, Paid};
+use crate::{
+    cases::{self, Noticed},
+    facts::{Mismatch, Paid},
+};
 
 /// Something we learnt about a payment, with what came with it.
 #[derive(Clone, Debug)]
@@ -42,15 +51,15 @@ pub struct Prepay {
     pub expires_at: Timestamp,
 }
 
-/// What the gate did.
+/// What the gate did with a payment, or with a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Moved {
-    /// The payment is something else now.
-    To(payment::Status),
+pub enum Moved<Status = payment::Status, Illegal = payment::lifecycle::IllegalTransition> {
+    /// It is something else now.
+    To(Status),
     /// It was so already, or the fact was overtaken by another.
     Unchanged,
-    /// This cannot happen to a payment that is what it is. Nothing was written.
-    Refused(payment::lifecycle::IllegalTransition),
+    /// This cannot happen to one that is what it is. Nothing was written.
+    Refused(Illegal),
 }
 
 impl Fact {
@@ -118,8 +127,8 @@ pub async fn move_order(
         return Ok(false);
     }
     let now = txn.now().await?;
-    let entry = Entry { kind, at: now, learnt_from, payment: None, detail: None };
-    order_event::append(txn, order, entry, |row| {
+    let entry = Entry::of_order(kind, now, learnt_from);
+    record(txn, order, entry, |row| {
         row.status = Set(after);
         if after == order::Status::Closed {
             row.closed_at = Set(Some(now));
@@ -127,6 +136,18 @@ pub async fn move_order(
     })
     .await?;
     Ok(true)
+}
+
+/// Writes the next event of an order, and asks for the shop to be told if it is told of such.
+async fn record(
+    txn: &Txn,
+    order: &mut order::Model,
+    entry: Entry<'_>,
+    change: impl FnOnce(&mut order::ActiveModel),
+) -> Result<(), DbErr> {
+    let is_told = entry.kind.told_as().is_some();
+    order_event::append(txn, order, entry, change).await?;
+    if is_told { jobs::enqueue(txn, &PushStatus::of(&order.id)).await } else { Ok(()) }
 }
 
 async fn move_payment(txn: &Txn, pair: &mut Pair, fact: &Fact, learnt_from: Source) -> Result<Moved, DbErr> {
@@ -182,23 +203,40 @@ async fn move_payment(txn: &Txn, pair: &mut Pair, fact: &Fact, learnt_from: Sour
     *payment = moved;
 
     let now = txn.now().await?;
+    count(txn, before, after, fact, learnt_from, now).await;
     if let Fact::PaymentSucceeded(paid) = fact {
         let kind = if surplus { money_entry::Kind::Surplus } else { money_entry::Kind::Payment };
-        book(txn, order, payment, kind, &paid.transaction_id, now).await?;
+        book(txn, payment, kind, &paid.transaction_id, payment.amount).await?;
+        let surprise = match order.status {
+            _ if surplus => Some(case::Kind::Surplus),
+            order::Status::Closed => Some(case::Kind::LatePayment),
+            _ => None,
+        };
+        if let Some(kind) = surprise {
+            let noticed = Noticed {
+                kind,
+                merchant: &order.merchant,
+                reference: paid.transaction_id.clone(),
+                order: Some(&order.id),
+                payment: Some(&payment.id),
+                refund: None,
+                amount: Some(payment.amount),
+                detail: Value::Null,
+            };
+            cases::open(txn, noticed).await?;
+        }
     }
     let entry = Entry {
-        kind: kind_of(fact, surplus),
-        at: now,
-        learnt_from,
         payment: Some((&payment.id, after)),
         detail: detail(fact, order),
+        ..Entry::of_order(kind_of(fact, surplus), now, learnt_from)
     };
     // Never refused, whatever the order was; see the lifecycle's test of the same name.
     let paid = match (fact, order.status.after(&order::Event::PaymentSucceeded)) {
         (Fact::PaymentSucceeded(paid), Ok(status)) if !surplus => Some((status, paid.succeeded_at)),
         _ => None,
     };
-    order_event::append(txn, order, entry, |row| {
+    record(txn, order, entry, |row| {
         if let Some((status, paid_at)) = paid {
             row.status = Set(status);
             row.paid_at = Set(Some(paid_at));
@@ -216,26 +254,54 @@ pub async fn report_mismatch(
     mismatch: Mismatch,
     learnt_from: Source,
 ) -> Result<(), DbErr> {
-    let detail = json!({ "mismatch": mismatch.to_string() });
-    let known = order_event::Entity::find()
-        .filter(order_event::Column::OrderId.eq(pair.order.id.clone()))
-        .filter(order_event::Column::PaymentId.eq(pair.payment.id.clone()))
-        .filter(order_event::Column::Kind.eq(Kind::MismatchReported))
-        .filter(order_event::Column::Detail.eq(detail.to_string()))
-        .one(txn)
-        .await?;
-    if known.is_some() {
+    let Pair { order, payment } = pair;
+    let noticed = Noticed {
+        kind: case::Kind::Mismatch,
+        merchant: &order.merchant,
+        reference: format!("{}:{mismatch}", payment.id),
+        order: Some(&order.id),
+        payment: Some(&payment.id),
+        refund: None,
+        amount: Some(payment.amount),
+        detail: json!({ "mismatch": mismatch.to_string() }),
+    };
+    let detail = noticed.detail.clone();
+    if !cases::open(txn, noticed).await? {
         return Ok(());
     }
     let entry = Entry {
-        kind: Kind::MismatchReported,
-        at: txn.now().await?,
-        learnt_from,
-        payment: Some((&pair.payment.id, pair.payment.status)),
+        payment: Some((&payment.id, payment.status)),
         detail: Some(detail),
+        ..Entry::of_order(Kind::MismatchReported, txn.now().await?, learnt_from)
     };
-    order_event::append(txn, &mut pair.order, entry, |_| {}).await?;
-    Ok(())
+    record(txn, order, entry, |_| {}).await
+}
+
+/// Counts how a payment ended, and how long after WeChat Pay took the money it was known here.
+async fn count(
+    txn: &Txn,
+    before: payment::Status,
+    after: payment::Status,
+    fact: &Fact,
+    learnt_from: Source,
+    now: Timestamp,
+) {
+    if after == before || !after.is_at_rest() {
+        return;
+    }
+    let looked_at = Instant::now();
+    let unknown_for = match fact {
+        Fact::PaymentSucceeded(paid) => Some(now.since(paid.succeeded_at)),
+        _ => None,
+    };
+    txn.count_after_commit(move || {
+        metrics::counter!("everpaid_payments_ended_total", "status" => after.to_value()).increment(1);
+        if let Some(unknown_for) = unknown_for {
+            metrics::histogram!("everpaid_payment_known_seconds", "source" => learnt_from.to_value())
+                .record(unknown_for + looked_at.elapsed());
+        }
+    })
+    .await;
 }
 
 /// Does the fact bring something new although the status stays? A fresh code does, for those who
@@ -246,21 +312,20 @@ fn refreshes(fact: &Fact, status: payment::Status) -> bool {
 
 async fn book(
     txn: &Txn,
-    order: &order::Model,
     payment: &payment::Model,
     kind: money_entry::Kind,
     reference: &str,
-    now: Timestamp,
+    amount: Fen,
 ) -> Result<(), DbErr> {
     let entry = money_entry::ActiveModel {
         id: Set(MoneyEntryId::generate()),
         kind: Set(kind),
         reference: Set(reference.to_owned()),
-        merchant: Set(order.merchant.clone()),
-        order_id: Set(order.id.clone()),
+        merchant: Set(payment.merchant.clone()),
+        order_id: Set(payment.order_id.clone()),
         payment_id: Set(payment.id.clone()),
-        amount: Set(payment.amount),
-        booked_at: Set(now),
+        amount: Set(amount),
+        booked_at: Set(txn.now().await?),
     };
     money_entry::Entity::insert(entry).exec_without_returning(txn).await?;
     Ok(())
@@ -283,7 +348,7 @@ fn kind_of(fact: &Fact, surplus: bool) -> Kind {
 
 /// What a reader of the timeline wants beside the event. WeChat Pay's message is left out: it may
 /// repeat what was sent.
-fn detail(fact: &Fact, order: &order::Model) -> Option<serde_json::Value> {
+fn detail(fact: &Fact, order: &order::Model) -> Option<Value> {
     match fact {
         Fact::CreateRefused { code, .. } => Some(json!({ "code": code })),
         Fact::PaymentSucceeded(paid) => {
@@ -299,4 +364,4 @@ fn detail(fact: &Fact, order: &order::Model) -> Option<serde_json::Value> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -57,7 +57,14 @@ fn every_setting_is_in_the_example() {
         "public_key_file",
         "platform_certificate_files",
         "out_trade_no_prefix",
+        "policies",
         "api_key_hashes",
+        "secret",
+        "secret_file",
+        "previous_secret",
+        "previous_secret_file",
+        "events",
+        "allow_private_addresses",
     ] {
         let is_there = uncommented.lines().any(|line| {
             line.trim_start()
@@ -147,4 +154,35 @@ fn a_key_that_is_empty_or_opens_two_merchants_is_refused() {
     assert!(refusal(&merchant("a", "replace this")).contains("SHA-256"));
     let key = api::ApiKeyHash::of("sk_1").to_hex();
     assert!(refusal(&[merchant("a", &key), merchant("b", &key.to_uppercase())].concat()).contains("twice"));
+}
+
+#[test]
+fn a_webhook_that_cannot_work_is_refused_by_name() {
+    let good = "https://shop.example.com/hook";
+    let secret = "whsec_AgICAgICAgICAgICAgICAgICAgICAgIC";
+    let check = |url: &str, secret: &str, more: &str, expected: &str| {
+        let toml = format!(
+            "{EXAMPLE}\n[merchants.teahouse.webhooks.other]\nurl = \"{url}\"\nsecret = \"{secret}\"\n{more}"
+        );
+        let config = read(&toml).unwrap();
+        let webhook = &config.merchants["teahouse"].webhooks["other"];
+        let said = match webhook.for_worker("other", "merchants.teahouse.webhooks.other") {
+            Ok(endpoint) => format!("{} events", endpoint.events.len()),
+            Err(error) => format!("{error:#}"),
+        };
+        assert!(said.contains(expected), "{url} {more}: {said}");
+        assert!(!said.contains("AgIC"), "{said}");
+    };
+    check(good, secret, "", "7 events");
+    check(good, secret, "events = [\"order.paid\", \"refund.closed\"]", "2 events");
+    check(good, secret, "events = []", "webhooks.other.events is empty");
+    check(good, secret, "events = [\"order.payed\"]", "order.payed is none of order.paid, order.overpaid,");
+    check(good, "whsec_AgICAgIC", "", "other.secret: must be `whsec_` and the base64 of 24 to 64");
+    check(good, secret, "previous_secret = \"whsec_AgIC\"", "other.previous_secret: must be `whsec_`");
+    check("shop.example.com", secret, "", "other.url is not an address");
+    check("ftp://shop.example.com", secret, "", "other.url must be https");
+    check("http://shop.example.com/", secret, "", "must be https, unless allow_private_addresses");
+    check("http://10.0.0.1/", secret, "allow_private_addresses = true", "7 events");
+    check("https://2130706433/", secret, "", "leads to an address that is not public");
+    check("https://me:x@shop.example.com/", secret, "", "must not contain a user");
 }

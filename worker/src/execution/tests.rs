@@ -1,12 +1,22 @@
 //! What becomes of the row when a handler does not do what it should.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use entity::{Clock, ManualClock, PaymentId, Timestamp, job};
+use apalis_core::worker::context::WorkerContext;
+use entity::{
+    CNY, Clock, Db, DeliveryId, Fen, ManualClock, OrderId, PaymentId, RefundId, Timestamp, job, order,
+};
 use futures::FutureExt;
-use jobs::{ConfirmPayment, UNFINISHED_MAX};
-use sea_orm::EntityTrait;
+use jobs::{CloseOrder, ConfirmPayment, ConfirmRefund, DeliverWebhook, RequestRefund, UNFINISHED_MAX};
+use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, Select};
 use testkit::TestDatabase;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    pump,
+    transport::{Memory, Transport},
+    webhooks::Sender,
+};
 
 use super::*;
 
@@ -25,7 +35,8 @@ impl Bench {
             let db = database.open(Clock::Manual(clock.clone())).await;
             let job = ConfirmPayment { payment: PaymentId::generate() };
             db.write(async |txn| jobs::enqueue(txn, &job).await).await.unwrap();
-            let context = Context { chance: || 1.0, ..Context::new(db, HashMap::new()) };
+            let context =
+                Context { chance: || 1.0, ..Context::new(db, HashMap::new(), Sender::new().unwrap()) };
             let mut engine = Engine::new(context, Lane::Background, dispatch);
             engine.run_limit = Duration::from_millis(20);
             all.push(Self { engine, clock, _database: database });
@@ -118,5 +129,138 @@ async fn a_kind_that_is_not_known_is_left_for_a_process_that_knows_it() {
         db.write(async |txn| sea_orm::ConnectionTrait::execute_unprepared(txn, rename).await).await.unwrap();
         let row = bench.run().await.unwrap();
         assert_eq!((row.dead_at, row.failures), (None, 1));
+    }
+}
+
+/// Jobs about refunds and deliveries are poison here; every other has the handler that it ships with.
+fn poisoned<'a>(kind: Kind, context: &'a Context, run: &'a Run) -> BoxFuture<'a, Result<Finished, Failure>> {
+    match kind {
+        Kind::RequestRefund => async { panic!("a poisonous job") }.boxed(),
+        Kind::ConfirmRefund => std::future::pending().boxed(),
+        Kind::DeliverWebhook => async { Err(Failure::GiveUp("no such thing".to_owned())) }.boxed(),
+        good => registry::dispatch(good, context, run),
+    }
+}
+
+/// Orders that nobody paid, whose time is over, each with the job that closes it.
+async fn expired_orders(db: &Db, count: usize) {
+    let now = db.now().await.unwrap();
+    let orders: Vec<_> = (0..count)
+        .map(|_| order::Model {
+            id: OrderId::generate(),
+            merchant: "teahouse".to_owned(),
+            merchant_order_no: OrderId::generate().to_string(),
+            amount: Fen(100),
+            currency: CNY.to_owned(),
+            description: "茶".to_owned(),
+            attach: None,
+            return_url: None,
+            metadata: None,
+            status: order::Status::Pending,
+            expires_in: 60,
+            expires_at: now,
+            created_at: now,
+            close_asked_at: None,
+            paid_at: None,
+            closed_at: None,
+            refunded: Fen(0),
+            event_seq: 0,
+            told_seq: 0,
+        })
+        .collect();
+    for part in orders.chunks(500) {
+        let jobs: Vec<_> = part.iter().map(|order| CloseOrder::of(&order.id)).collect();
+        let rows: Vec<_> = part.iter().map(|order| order.clone().into_active_model()).collect();
+        db.write(async |txn| {
+            order::Entity::insert_many(rows).exec_without_returning(txn).await?;
+            jobs::enqueue_all(txn, &jobs).await
+        })
+        .await
+        .unwrap();
+    }
+}
+
+/// J-POISON: jobs that panic, never end or give up, among good ones that close orders.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn poison_among_good_jobs_is_put_away_and_holds_nobody_up() {
+    const KINDS: usize = 3;
+    let (good, of_each) = (testkit::size(100, 10_000), testkit::size(5, 20));
+    for database in testkit::databases().await {
+        let clock = ManualClock::at(Timestamp(1_000_000));
+        let db = database.open(Clock::Manual(clock.clone())).await;
+        let context = Context::new(db.clone(), HashMap::new(), Sender::new().unwrap());
+        let mut engine = Engine::new(context, Lane::Background, poisoned);
+        engine.run_limit = Duration::from_secs(1);
+        let engine = Arc::new(engine);
+        let queue: Arc<dyn Transport> = Arc::new(Memory::new(registry::WINDOW));
+        let stop = CancellationToken::new();
+        let pumping = tokio::spawn(pump::run(engine.clone(), queue.clone(), stop.clone()));
+        let name = format!("poison-{}", database.name);
+        let mut working = tokio::spawn(queue.work(WorkerContext::new(&name), engine));
+
+        let poison = job::Entity::find().filter(job::Column::Kind.ne(Kind::PushStatus.name()));
+        let unsettled = poison.clone().filter(job::Column::DeadAt.is_null());
+        let mut hints = db.bus().jobs();
+        let mut are_gone = async |rows: Select<job::Entity>| {
+            let begun = Instant::now();
+            while let Some(job) = rows.clone().one(db.reader()).await.unwrap() {
+                assert!(begun.elapsed() < Duration::from_secs(300), "held up: {job:?}");
+                // Back-off is virtual time.
+                let waits = unsettled.clone().filter(job::Column::Lease.is_null());
+                if let Some(next) = waits.order_by_asc(job::Column::DueAt).one(db.reader()).await.unwrap() {
+                    clock.advance(next.due_at.since(clock.now()));
+                }
+                // Whoever ends an order asks for others; the end of a run is no hint, so look again soon.
+                tokio::time::timeout(Duration::from_millis(10), hints.recv()).await.ok();
+            }
+        };
+        // Good ones alone, and then among poison.
+        let mut lasted = Vec::new();
+        for has_poison in [false, true] {
+            if has_poison {
+                let ids: Vec<_> = (0..of_each).map(|_| RefundId::generate()).collect();
+                let panics: Vec<_> = ids.iter().map(RequestRefund::of).collect();
+                let hangs: Vec<_> = ids.iter().map(ConfirmRefund::of).collect();
+                let gives_up: Vec<_> =
+                    (0..of_each).map(|_| DeliverWebhook::of(&DeliveryId::generate())).collect();
+                db.write(async |txn| {
+                    jobs::enqueue_all(txn, &panics).await?;
+                    jobs::enqueue_all(txn, &hangs).await?;
+                    jobs::enqueue_all(txn, &gives_up).await
+                })
+                .await
+                .unwrap();
+            }
+            let begun = Instant::now();
+            expired_orders(&db, good).await;
+            are_gone(unsettled.clone().filter(job::Column::Kind.eq(Kind::CloseOrder.name()))).await;
+            lasted.push(begun.elapsed());
+        }
+        are_gone(unsettled.clone()).await;
+        stop.cancel();
+        pumping.await.unwrap();
+        assert!((&mut working).now_or_never().is_none(), "the apalis worker lives");
+        working.abort();
+
+        let rows = poison.all(db.reader()).await.unwrap();
+        let runs = |kind: Kind| -> Vec<i64> {
+            rows.iter().filter(|row| row.kind == kind.name()).map(|row| row.runs).collect()
+        };
+        let closed = order::Entity::find().filter(order::Column::Status.eq(order::Status::Closed));
+        let not_done = 2 * good as u64 - closed.count(db.reader()).await.unwrap();
+        let per_second = |lasted: &Duration| good as f64 / lasted.as_secs_f64();
+        println!(
+            "J-POISON {}: good {good}, poison {of_each} of each of {KINDS} kinds, good not done {not_done}, \
+             poison dead {}, most runs {}, {:.0}/s without poison and {:.0}/s with it",
+            database.name,
+            rows.len(),
+            rows.iter().map(|row| row.runs).max().unwrap_or_default(),
+            per_second(&lasted[0]),
+            per_second(&lasted[1]),
+        );
+        assert_eq!((not_done, rows.len()), (0, KINDS * of_each));
+        assert_eq!(runs(Kind::RequestRefund), vec![UNFINISHED_MAX; of_each]);
+        assert_eq!(runs(Kind::ConfirmRefund), vec![UNFINISHED_MAX; of_each]);
+        assert_eq!(runs(Kind::DeliverWebhook), vec![1; of_each]);
     }
 }

@@ -58,7 +58,7 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &CloseOrder) -> Resul
                 transition::apply(txn, &mut pair, &Fact::CloseRequested, source).await?;
                 if pair.payment.status.is_payable() {
                     is_payable = true;
-                    let job = ClosePayment::for_payment(&pair.payment);
+                    let job = ClosePayment::of(&pair.payment.id);
                     if is_asked_for {
                         jobs::enqueue_urgently(txn, &job, now).await?;
                     } else {

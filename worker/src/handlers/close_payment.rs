@@ -40,6 +40,7 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &ClosePayment) -> Res
     let client = &merchant.client;
     match client.query_by_out_trade_no(&payment.out_trade_no).await {
         Ok(said) if facts::read(&said, &payment) == Ok(Word::Unpaid) => {
+            merchant.budget.turn(run.lane).await;
             run.has_time_for(CALL_LIMIT)?;
             let closed = client.close(&payment.out_trade_no).await;
             crash_point!("close_payment.closed");
@@ -87,11 +88,12 @@ async fn told(
     said: &Transaction,
 ) -> Result<Finished, Failure> {
     let word = facts::read(said, payment);
+    let merchant = context.merchant(&payment.merchant)?;
     context
         .db
         .write(async |txn| {
             let mut pair = transition::load(txn, payment).await?;
-            answers::told(txn, &mut pair, &word).await?;
+            answers::told(txn, merchant, &mut pair, &word).await?;
             crash_point!("close_payment.applied");
             if pair.payment.status.is_at_rest() {
                 return run.done(txn).await;

@@ -76,11 +76,12 @@ async fn told(
     said: &Transaction,
 ) -> Result<Finished, Failure> {
     let word = facts::read(said, payment);
+    let merchant = context.merchant(&payment.merchant)?;
     context
         .db
         .write(async |txn| {
             let mut pair = transition::load(txn, payment).await?;
-            let moved = answers::told(txn, &mut pair, &word).await?;
+            let moved = answers::told(txn, merchant, &mut pair, &word).await?;
             crash_point!("confirm_payment.applied");
             match moved {
                 Moved::To(status) if status.is_at_rest() => run.done(txn).await,

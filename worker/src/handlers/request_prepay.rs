@@ -32,6 +32,8 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &RequestPrepay) -> Re
         Status::Created | Status::Unknown => {}
         // The same bytes fetch a fresh prepay for the same payment.
         Status::AwaitingPayment if has_died => {}
+        // Its run before this one may have died with a create on its way.
+        Status::Closing if run.number > 1 => return too_late(context, run, &payment).await,
         _ => return context.db.write(async |txn| run.done(txn).await).await,
     }
     // A run before this one may have sent it and taken the answer with it, by dying or because it
@@ -42,8 +44,10 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &RequestPrepay) -> Re
     }
     crash_point!("request_prepay.loaded");
 
-    run.has_time_for(CALL_LIMIT)?;
     let merchant = context.merchant(&payment.merchant)?;
+    // What failed before waits in the background, and after an outage there are thousands of it.
+    merchant.budget.turn(run.lane).await;
+    run.has_time_for(CALL_LIMIT)?;
     let product = match payment.method {
         Method::MiniProgram => Product::Jsapi,
         Method::Native => Product::Native,
@@ -87,6 +91,10 @@ async fn issued(
         .write(async |txn| {
             let mut pair = transition::load(txn, payment).await?;
             transition::apply(txn, &mut pair, &Fact::PrepayIssued(prepay), Source::Call).await?;
+            if pair.payment.status == Status::Closing {
+                // Nobody hears of this prepay, but it exists: what was asked before says otherwise.
+                signed_now(txn, &pair.payment).await?;
+            }
             crash_point!("request_prepay.applied");
             run.done(txn).await
         })
@@ -142,7 +150,7 @@ async fn ask_what_it_is(context: &Context, run: &Run, payment: &payment::Model) 
             transition::apply(txn, &mut pair, &Fact::OutcomeLost, Source::Call).await?;
             signed_now(txn, &pair.payment).await?;
             let soon = ConfirmPayment::earliest(&pair.payment, txn.now().await?);
-            jobs::enqueue_urgently(txn, &ConfirmPayment::for_payment(payment), soon).await?;
+            jobs::enqueue_urgently(txn, &ConfirmPayment::of(&payment.id), soon).await?;
             crash_point!("request_prepay.doubted");
             run.done(txn).await
         })
@@ -166,6 +174,18 @@ async fn give_in(
             } else {
                 transition::apply(txn, &mut pair, &Fact::NeverExisted, Source::Rule).await?;
             }
+            run.done(txn).await
+        })
+        .await
+}
+
+/// It is being closed, and "no such payment" must not count yet.
+async fn too_late(context: &Context, run: &Run, payment: &payment::Model) -> Result<Finished, Failure> {
+    context
+        .db
+        .write(async |txn| {
+            let pair = transition::load(txn, payment).await?;
+            signed_now(txn, &pair.payment).await?;
             run.done(txn).await
         })
         .await
@@ -206,3 +226,6 @@ async fn prepay(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

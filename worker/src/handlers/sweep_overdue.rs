@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use entity::{Db, notification, order, payment};
+use entity::{Db, notification, order, payment, refund, webhook_delivery};
 use jobs::{
-    ApplyNotification, CloseOrder, ClosePayment, ConfirmPayment, Failure, Finished, Job, Run, SweepOverdue,
-    crash_point,
+    ApplyNotification, CloseOrder, ClosePayment, ConfirmPayment, ConfirmRefund, DeliverWebhook, Failure,
+    Finished, Job, PushStatus, RequestRefund, Run, SweepOverdue, crash_point,
 };
 use sea_orm::{DbErr, FromQueryResult, Statement};
 
@@ -26,8 +26,17 @@ pub(crate) async fn run(
     run: &Run,
     SweepOverdue: &SweepOverdue,
 ) -> Result<Finished, Failure> {
-    let (orders, payments, notifications) = find(&context.db).await?;
-    let is_full = [orders.len(), payments.len(), notifications.len()].contains(&FINDS_MAX);
+    let Forgotten { orders, payments, refunds, notifications, untold, deliveries } =
+        find(&context.db).await?;
+    let found = [
+        ("order", orders.len()),
+        ("payment", payments.len()),
+        ("refund", refunds.len()),
+        ("notification", notifications.len()),
+        ("untold_order", untold.len()),
+        ("webhook_delivery", deliveries.len()),
+    ];
+    let is_full = found.iter().any(|(_, found)| *found == FINDS_MAX);
     crash_point!("sweep_overdue.found");
     let (finished, revived) = context
         .db
@@ -35,30 +44,36 @@ pub(crate) async fn run(
             let now = txn.now().await?;
             for order in &orders {
                 let due = if order.status == order::Status::Pending { order.expires_at } else { now };
-                jobs::enqueue_at(txn, &CloseOrder::for_order(order), due).await?;
+                jobs::enqueue_at(txn, &CloseOrder::of(&order.id), due).await?;
             }
             for payment in &payments {
                 if payment.status == payment::Status::Closing {
-                    jobs::enqueue(txn, &ClosePayment::for_payment(payment)).await?;
+                    jobs::enqueue(txn, &ClosePayment::of(&payment.id)).await?;
                 } else {
-                    jobs::enqueue(txn, &ConfirmPayment::for_payment(payment)).await?;
+                    jobs::enqueue(txn, &ConfirmPayment::of(&payment.id)).await?;
+                }
+            }
+            for refund in &refunds {
+                if is_sent(refund.status) {
+                    jobs::enqueue(txn, &ConfirmRefund::of(&refund.id)).await?;
+                } else {
+                    jobs::enqueue(txn, &RequestRefund::of(&refund.id)).await?;
                 }
             }
             for notification in &notifications {
-                jobs::enqueue(txn, &ApplyNotification::for_notification(notification)).await?;
+                jobs::enqueue(txn, &ApplyNotification::of(&notification.id)).await?;
             }
+            let untold: Vec<_> = untold.iter().map(|order| PushStatus::of(&order.id)).collect();
+            jobs::enqueue_all(txn, &untold).await?;
+            let deliveries: Vec<_> = deliveries.iter().map(|one| DeliverWebhook::of(&one.id)).collect();
+            jobs::enqueue_all(txn, &deliveries).await?;
             let revived = jobs::revive_dead(txn, now - REVIVE_AFTER).await?;
             let next = if is_full { now } else { now + SWEEP_EVERY };
             Ok::<_, Failure>((run.again_at(txn, next).await?, revived))
         })
         .await?;
     let revived = usize::try_from(revived).unwrap_or(usize::MAX);
-    for (what, found) in [
-        ("order", orders.len()),
-        ("payment", payments.len()),
-        ("notification", notifications.len()),
-        ("dead_job", revived),
-    ] {
+    for (what, found) in found.into_iter().chain([("dead_job", revived)]) {
         if found > 0 {
             tracing::error!(what, found, "nobody was seeing to these; somebody does now");
         }
@@ -67,9 +82,25 @@ pub(crate) async fn run(
     Ok(finished)
 }
 
+/// What nobody was seeing to.
+struct Forgotten {
+    orders: Vec<order::Model>,
+    payments: Vec<payment::Model>,
+    refunds: Vec<refund::Model>,
+    notifications: Vec<notification::Model>,
+    /// Orders of which the shop was not told everything.
+    untold: Vec<order::Model>,
+    deliveries: Vec<webhook_delivery::Model>,
+}
+
+/// Has WeChat Pay taken it?
+fn is_sent(status: refund::Status) -> bool {
+    matches!(status, refund::Status::Processing | refund::Status::Abnormal)
+}
+
 /// What is not over and has no row in `job`. Each is one statement, so that a thing that comes to
 /// rest at this moment is seen with its job or not at all.
-async fn find(db: &Db) -> Result<(Vec<order::Model>, Vec<payment::Model>, Vec<notification::Model>), DbErr> {
+async fn find(db: &Db) -> Result<Forgotten, DbErr> {
     let orders = format!(
         r#"SELECT * FROM "order" AS thing WHERE status IN ('pending', 'closing')
              AND NOT EXISTS (SELECT 1 FROM job WHERE subject = thing.id AND kind = '{}')
@@ -85,13 +116,41 @@ async fn find(db: &Db) -> Result<(Vec<order::Model>, Vec<payment::Model>, Vec<no
         ClosePayment::KIND.name(),
         ConfirmPayment::KIND.name(),
     );
+    let refunds = format!(
+        "SELECT * FROM refund AS thing WHERE status IN ('requested', 'unknown', 'processing', 'abnormal')
+           AND NOT EXISTS (SELECT 1 FROM job WHERE subject = thing.id
+             AND kind = CASE WHEN status IN ('requested', 'unknown') THEN '{}' ELSE '{}' END)
+         ORDER BY created_at LIMIT {FINDS_MAX}",
+        RequestRefund::KIND.name(),
+        ConfirmRefund::KIND.name(),
+    );
     let notifications = format!(
         "SELECT * FROM notification AS thing WHERE verdict IN ('received', 'undecryptable')
            AND NOT EXISTS (SELECT 1 FROM job WHERE subject = thing.id AND kind = '{}')
          ORDER BY received_at LIMIT {FINDS_MAX}",
         ApplyNotification::KIND.name()
     );
-    Ok((select(db, orders).await?, select(db, payments).await?, select(db, notifications).await?))
+    let untold = format!(
+        r#"SELECT * FROM "order" AS thing WHERE told_seq < event_seq
+             AND NOT EXISTS (SELECT 1 FROM job WHERE subject = thing.id AND kind = '{}')
+           ORDER BY created_at LIMIT {FINDS_MAX}"#,
+        PushStatus::KIND.name()
+    );
+    // The second condition is the first again, in the words of the index.
+    let deliveries = format!(
+        "SELECT * FROM webhook_delivery AS thing WHERE status = 'pending' AND status <> 'delivered'
+           AND NOT EXISTS (SELECT 1 FROM job WHERE subject = thing.id AND kind = '{}')
+         ORDER BY created_at LIMIT {FINDS_MAX}",
+        DeliverWebhook::KIND.name()
+    );
+    Ok(Forgotten {
+        orders: select(db, orders).await?,
+        payments: select(db, payments).await?,
+        refunds: select(db, refunds).await?,
+        notifications: select(db, notifications).await?,
+        untold: select(db, untold).await?,
+        deliveries: select(db, deliveries).await?,
+    })
 }
 
 async fn select<M: FromQueryResult>(db: &Db, sql: String) -> Result<Vec<M>, DbErr> {

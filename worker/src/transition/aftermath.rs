@@ -25,7 +25,7 @@ pub(super) async fn follow(txn: &Txn, pair: &mut Pair) -> Result<(), DbErr> {
         others.into_iter().partition(|other| other.status == Status::Queued);
     for other in &payable {
         if !is_open {
-            jobs::enqueue(txn, &ClosePayment::for_payment(other)).await?;
+            jobs::enqueue(txn, &ClosePayment::of(&other.id)).await?;
         }
     }
     for other in queued {
@@ -37,15 +37,15 @@ pub(super) async fn follow(txn: &Txn, pair: &mut Pair) -> Result<(), DbErr> {
         let now = txn.now().await?;
         if is_open && next.order.takes_payments(now) {
             move_payment(txn, &mut next, &Fact::Started, Source::Rule).await?;
-            jobs::enqueue_urgently(txn, &RequestPrepay::for_payment(&next.payment), now).await?;
+            jobs::enqueue_urgently(txn, &RequestPrepay::of(&next.payment.id), now).await?;
             let first_look = now + ConfirmPayment::FIRST_LOOK;
-            jobs::enqueue_at(txn, &ConfirmPayment::for_payment(&next.payment), first_look).await?;
+            jobs::enqueue_at(txn, &ConfirmPayment::of(&next.payment.id), first_look).await?;
         } else {
             move_payment(txn, &mut next, &Fact::CloseRequested, Source::Rule).await?;
         }
         pair.order = next.order;
     }
-    let close = CloseOrder::for_order(&pair.order);
+    let close = CloseOrder::of(&pair.order.id);
     match pair.order.status {
         order::Status::Closing => jobs::enqueue(txn, &close).await?,
         // Nothing is left to be closed when its time is over.

@@ -10,7 +10,7 @@ use sea_orm::PaginatorTrait;
 use super::*;
 
 /// An order that is `order`, with a payment that is `payment`.
-async fn given(db: &Db, order: order::Status, payment: Status) -> Pair {
+pub(crate) async fn given(db: &Db, order: order::Status, payment: Status) -> Pair {
     let now = db.now().await.unwrap();
     let order = order::Model {
         id: OrderId::generate(),
@@ -87,7 +87,7 @@ async fn books(db: &Db, pair: &Pair) -> Vec<(Money, String, Fen)> {
     entries.into_iter().map(|entry| (entry.kind, entry.reference, entry.amount)).collect()
 }
 
-async fn now(db: &Db, pair: &Pair) -> Pair {
+pub(crate) async fn now(db: &Db, pair: &Pair) -> Pair {
     db.write(async |txn| load(txn, &pair.payment).await).await.unwrap()
 }
 

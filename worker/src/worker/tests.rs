@@ -12,7 +12,7 @@ use jobs::ConfirmPayment;
 use sea_orm::{EntityTrait, PaginatorTrait};
 
 use super::*;
-use crate::{execution::Dispatch, transport::Nudge};
+use crate::{execution::Dispatch, transport::Nudge, webhooks::Sender};
 
 /// A queue whose first workers die: at once, and with work in hand.
 struct Flaky {
@@ -61,7 +61,7 @@ async fn more_jobs_than_fit_are_all_done_although_workers_die() {
         let jobs: Vec<_> = (0..300).map(|_| ConfirmPayment { payment: PaymentId::generate() }).collect();
         db.write(async |txn| jobs::enqueue_all(txn, &jobs).await).await.unwrap();
 
-        let context = Context::new(db.clone(), HashMap::new());
+        let context = Context::new(db.clone(), HashMap::new(), Sender::new().unwrap());
         let engine = Arc::new(Engine::new(context, Lane::Background, DONE));
         let queue = Arc::new(Flaky { memory: Memory::new(7), deaths_left: AtomicU32::new(3) });
         let stop = CancellationToken::new();
