@@ -5,7 +5,8 @@
 # programs only; no service is used), nodejs, npm, chromium and fonts-noto-cjk (the pages are tested in
 # a real browser), curl and jq (the README's calls are run as they stand there), python3 and
 # python3-venv (published clients in Python and Node do a shop's day against the simulator; their
-# exact versions come from PyPI and npm, into target/ and a node_modules/).
+# exact versions come from PyPI and npm, into target/ and a node_modules/), spin (the model of an order's
+# life is verified).
 # Without root and with something missing, it prints the one line to run and fails.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -22,6 +23,7 @@ command -v npm >/dev/null || missing+=(npm)
 command -v curl >/dev/null || missing+=(curl)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 command -v jq >/dev/null || missing+=(jq)
+command -v spin >/dev/null || missing+=(spin)
 [ -x /usr/bin/chromium ] || missing+=(chromium fonts-noto-cjk)
 [ -x "$(postgres_bin)/initdb" ] || missing+=(postgresql)
 if [ ${#missing[@]} -gt 0 ]; then
@@ -62,6 +64,7 @@ export EVERPAID_TEST_POSTGRES="postgres://everpaid@127.0.0.1:$port"
 # --- the checks, the fastest first -------------------------------------------------------------
 say "format";        cargo fmt --all --check
 say "page";          node --test checkout/tests/*.test.js cli/shop/tests/*.test.js
+say "model";         tests/model/check
 say "clippy";        cargo clippy --workspace --all-targets --locked -- -D warnings
 say "docs";          RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 say "tests";         cargo test --workspace --locked

@@ -22,6 +22,7 @@ mod steps;
 mod scenario;
 mod oracle;
 mod shop;
+mod listener;
 mod processes;
 
 /// How many scenarios run at once. Those on Postgres spend their time waiting for a lease of 30 s.
@@ -96,10 +97,11 @@ fn sum_up(what: &str, ended: Vec<Option<Report>>) {
     let good: Vec<_> = ended.into_iter().flatten().collect();
     let sum = |count: fn(&Report) -> usize| good.iter().map(count).sum::<usize>();
     println!(
-        "crash total of {what}: scenarios {}, orders {}, paid {}, kills {}, failed {failed}",
+        "crash total of {what}: scenarios {}, orders {}, paid {}, refunds {}, kills {}, failed {failed}",
         good.len() + failed,
         sum(|report| report.orders),
         sum(|report| report.paid),
+        sum(|report| report.refunds),
         sum(|report| report.kills),
     );
     assert_eq!(failed, 0, "scenarios failed");

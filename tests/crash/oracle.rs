@@ -3,20 +3,26 @@
 use std::{collections::BTreeMap, fmt};
 
 use anyhow::Context;
-use entity::{Clock, Db, DbOptions, job, money_entry, notification, order, order_event, payment};
-use sea_orm::EntityTrait;
+use entity::{
+    Clock, Db, DbOptions, job, money_entry, notification, order, order_event, payment, refund, told_event,
+};
+use sea_orm::{EntityTrait, QueryOrder};
 
 /// What WeChat Pay and the shop can show.
 #[derive(Clone, Debug, Default)]
 pub struct Outside {
     /// The money that WeChat Pay took.
     pub ledger: Vec<Taken>,
+    /// The money that it gave back, or is about to.
+    pub refunds: Vec<GivenBack>,
     /// The numbers of the payments that WeChat Pay would still take money for.
     pub open: Vec<String>,
     /// The orders whose creation was answered.
     pub answered: Vec<Answered>,
     /// The ids of the notifications that were answered with 204.
     pub taken_in: Vec<String>,
+    /// What the shop was told: the bodies that came under each id.
+    pub heard: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -26,11 +32,22 @@ pub struct Taken {
     pub total: i64,
 }
 
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct GivenBack {
+    pub out_refund_no: String,
+    pub refund_id: String,
+    pub out_trade_no: String,
+    pub refund: i64,
+    pub status: String,
+}
+
 #[derive(Clone, Debug)]
 pub struct Answered {
     pub number: String,
     pub id: String,
     pub total: i64,
+    /// What of it was to go back, as far as that was answered.
+    pub given_back: Option<i64>,
 }
 
 /// What is in the database.
@@ -38,9 +55,19 @@ pub struct Answered {
 pub struct Books {
     pub orders: Vec<Order>,
     pub payments: Vec<Payment>,
+    pub refunds: Vec<Refund>,
     pub entries: Vec<Entry>,
     pub notifications: Vec<Notification>,
     pub jobs: Vec<Job>,
+    /// In the order of their positions.
+    pub told: Vec<Told>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub id: String,
+    pub position: i64,
+    pub body: String,
 }
 
 #[derive(Clone, Debug)]
@@ -49,12 +76,14 @@ pub struct Order {
     pub number: String,
     pub total: i64,
     pub status: order::Status,
+    pub refunded: i64,
     pub event_seq: i64,
     pub events: Vec<Event>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Event {
+    pub id: String,
     pub seq: i64,
     pub kind: order_event::Kind,
 }
@@ -65,6 +94,14 @@ pub struct Payment {
     pub order_id: String,
     pub out_trade_no: String,
     pub status: payment::Status,
+}
+
+#[derive(Clone, Debug)]
+pub struct Refund {
+    pub order_id: String,
+    pub out_refund_no: String,
+    pub total: i64,
+    pub status: refund::Status,
 }
 
 #[derive(Clone, Debug)]
@@ -158,14 +195,53 @@ pub fn compare(outside: &Outside, books: &Books) -> Findings {
         }
     }
 
+    // Every refund is booked once, as what it is, and none was made twice.
+    for given in &outside.refunds {
+        let GivenBack { out_refund_no, refund_id, out_trade_no, refund: total, status } = given;
+        found.unfinished(status != "SUCCESS", || format!("refund {out_refund_no} is {status}"));
+        let entries: Vec<_> = books.entries.iter().filter(|entry| entry.reference == *refund_id).collect();
+        found.lost(entries.is_empty(), || format!("{out_refund_no} went back and is not booked"));
+        found.doubled(entries.len() > 1, || format!("{out_refund_no} is booked {} times", entries.len()));
+        for entry in entries {
+            let payment = payments.get(&entry.payment_id);
+            found.wrong(entry.total != *total || entry.kind != money_entry::Kind::Refund, || {
+                format!("{out_refund_no}: {total} fen went back, {} booked as {:?}", entry.total, entry.kind)
+            });
+            found.wrong(payment.is_none_or(|payment| payment.out_trade_no != *out_trade_no), || {
+                format!("{out_refund_no} is booked on another payment")
+            });
+        }
+        let refund = books.refunds.iter().find(|refund| refund.out_refund_no == *out_refund_no);
+        found.wrong(refund.is_none_or(|refund| refund.total != *total), || {
+            format!("{out_refund_no} is not what was asked for: {refund:?}")
+        });
+        let of_payment = outside.refunds.iter().filter(|other| other.out_trade_no == *out_trade_no);
+        found.doubled(of_payment.count() > 1, || format!("{out_trade_no} was given back more than once"));
+    }
+    for refund in &books.refunds {
+        let Refund { out_refund_no, status, .. } = refund;
+        found.unfinished(!status.is_at_rest(), || format!("refund {out_refund_no} is {status:?}"));
+        found.wrong(matches!(status, refund::Status::Refused | refund::Status::Closed), || {
+            format!("refund {out_refund_no} is {status:?}")
+        });
+    }
+
     // Nothing else is booked.
     for entry in &books.entries {
         let is_taken = outside.ledger.iter().any(|taken| taken.transaction_id == entry.reference);
-        found.wrong(!is_taken, || format!("{} is booked and was never paid", entry.reference));
+        let is_given = outside.refunds.iter().any(|given| given.refund_id == entry.reference);
+        found.wrong(!is_taken && !is_given, || {
+            format!("{} is booked and never was in the ledger", entry.reference)
+        });
     }
 
     // Orders are as they were promised, and paid if and only if the ledger says so.
-    for Answered { number, id, total } in &outside.answered {
+    for Answered { number, id, total, given_back } in &outside.answered {
+        let of_order = books.refunds.iter().filter(|refund| refund.order_id == *id);
+        let asked: i64 = of_order.map(|refund| refund.total).sum();
+        found.lost(asked < given_back.unwrap_or_default(), || {
+            format!("a refund of order {number} was answered and is gone")
+        });
         let orders: Vec<_> = books.orders.iter().filter(|order| order.number == *number).collect();
         found.lost(orders.is_empty(), || format!("order {number} was answered and is gone"));
         found.doubled(orders.len() > 1, || format!("there are {} orders {number}", orders.len()));
@@ -185,8 +261,19 @@ pub fn compare(outside: &Outside, books: &Books) -> Findings {
             .count();
         found.doubled(paid > 1, || format!("the payer of {number} paid {paid} times"));
         let (is_paid_for, status) = (paid > 0, order.status);
-        found.lost(is_paid_for && status != order::Status::Paid, || {
-            format!("order {number} is paid for and {status:?}")
+        let of_order = books.entries.iter().filter(|entry| entry.order_id == order.id);
+        let back: i64 =
+            of_order.filter(|entry| entry.kind == money_entry::Kind::Refund).map(|entry| entry.total).sum();
+        let should_be = match back {
+            0 => order::Status::Paid,
+            part if part < order.total => order::Status::PartiallyRefunded,
+            _ => order::Status::Refunded,
+        };
+        found.lost(is_paid_for && status != should_be, || {
+            format!("order {number} is paid for, {back} of {} went back, and it is {status:?}", order.total)
+        });
+        found.wrong(order.refunded != back, || {
+            format!("order {number} says that {} went back, the book says {back}", order.refunded)
         });
         let may_be = [order::Status::Pending, order::Status::Closing, order::Status::Closed];
         found.wrong(!is_paid_for && !may_be.contains(&status), || {
@@ -209,6 +296,28 @@ pub fn compare(outside: &Outside, books: &Books) -> Findings {
         let successes =
             order.events.iter().filter(|event| event.kind == order_event::Kind::PaymentSucceeded).count();
         found.doubled(successes > 1, || format!("order {number} succeeded {successes} times"));
+    }
+
+    // The shop was told of everything that it is told of, and of nothing else.
+    for event in books.orders.iter().flat_map(|order| &order.events) {
+        let times = books.told.iter().filter(|told| told.id == event.id).count();
+        found
+            .unfinished(event.kind.told_as().is_some() && times == 0, || format!("{} is not told", event.id));
+        found.doubled(times > usize::from(event.kind.told_as().is_some()), || {
+            format!("{} is told {times} times", event.id)
+        });
+    }
+    let positions: Vec<i64> = books.told.iter().map(|told| told.position).collect();
+    let gapless: Vec<i64> = (1..).take(positions.len()).collect();
+    found.wrong(positions != gapless, || format!("what was told has the positions {positions:?}"));
+    for Told { id, body, .. } in &books.told {
+        let heard = outside.heard.get(id);
+        found.unfinished(heard.is_none(), || format!("{id} was not heard"));
+        let differs = heard.is_some_and(|bodies| bodies.iter().any(|heard| heard != body));
+        found.wrong(differs, || format!("{id} was heard with other bytes"));
+    }
+    for id in outside.heard.keys() {
+        found.wrong(!books.told.iter().any(|told| told.id == *id), || format!("{id} was heard and not told"));
     }
 
     // What was acknowledged is there, and somebody has looked inside.
@@ -246,7 +355,7 @@ impl Books {
         let mut events: BTreeMap<String, Vec<Event>> = BTreeMap::new();
         for event in order_event::Entity::find().all(reader).await.context("reading events")? {
             let of_order = events.entry(event.order_id.to_string()).or_default();
-            of_order.push(Event { seq: event.seq, kind: event.kind });
+            of_order.push(Event { id: event.id.to_string(), seq: event.seq, kind: event.kind });
         }
         for of_order in events.values_mut() {
             of_order.sort_by_key(|event| event.seq);
@@ -258,6 +367,7 @@ impl Books {
             number: order.merchant_order_no,
             total: order.amount.0,
             status: order.status,
+            refunded: order.refunded.0,
             event_seq: order.event_seq,
         });
         let payments = payment::Entity::find().all(reader).await.context("reading payments")?;
@@ -266,6 +376,13 @@ impl Books {
             order_id: payment.order_id.to_string(),
             out_trade_no: payment.out_trade_no,
             status: payment.status,
+        });
+        let refunds = refund::Entity::find().all(reader).await.context("reading refunds")?;
+        let refunds = refunds.into_iter().map(|refund| Refund {
+            order_id: refund.order_id.to_string(),
+            out_refund_no: refund.out_refund_no,
+            total: refund.amount.0,
+            status: refund.status,
         });
         let entries = money_entry::Entity::find().all(reader).await.context("reading money entries")?;
         let entries = entries.into_iter().map(|entry| Entry {
@@ -288,9 +405,21 @@ impl Books {
             kind: job.kind,
             subject: job.subject,
         });
+        let told = told_event::Entity::find()
+            .order_by_asc(told_event::Column::Position)
+            .all(reader)
+            .await
+            .context("reading what was told")?;
+        let told = told.into_iter().map(|told| Told {
+            id: told.id.to_string(),
+            position: told.position,
+            body: told.body,
+        });
         Ok(Self {
+            told: told.collect(),
             orders: orders.collect(),
             payments: payments.collect(),
+            refunds: refunds.collect(),
             entries: entries.collect(),
             notifications: notifications.collect(),
             jobs: jobs.collect(),
@@ -327,8 +456,58 @@ mod tests {
 
     #[test]
     fn the_comparison_sees_what_it_is_there_to_see() {
+        use order_event::Kind::PrepayIssued;
         check("nothing wrong", |_, _| {}, "lost 0, doubled 0, wrong 0, unfinished 0");
-        check("no entry", |_, books| books.entries.clear(), "lost 1, doubled 0, wrong 0, unfinished 0");
+        check(
+            "no entry",
+            |_, books| drop(books.entries.remove(0)),
+            "lost 1, doubled 0, wrong 0, unfinished 0",
+        );
+        // The entry, the order's status and what it says that went back.
+        check(
+            "no entry of a refund",
+            |_, books| drop(books.entries.remove(1)),
+            "lost 2, doubled 0, wrong 1, unfinished 0",
+        );
+        // Seen from either refund; the second is not booked, and nobody asked for it.
+        check(
+            "given back twice",
+            |outside, _| {
+                let again = GivenBack {
+                    out_refund_no: "BACK2".to_owned(),
+                    refund_id: "R2".to_owned(),
+                    ..outside.refunds[0].clone()
+                };
+                outside.refunds.push(again);
+            },
+            "lost 1, doubled 2, wrong 1, unfinished 0",
+        );
+        // The entry and the refund.
+        check(
+            "another amount given back",
+            |outside, _| outside.refunds[0].refund += 1,
+            "lost 0, doubled 0, wrong 2, unfinished 0",
+        );
+        check(
+            "never given back",
+            |outside, _| outside.refunds.clear(),
+            "lost 0, doubled 0, wrong 1, unfinished 0",
+        );
+        check(
+            "an answered refund is gone",
+            |_, books| books.refunds.clear(),
+            "lost 1, doubled 0, wrong 1, unfinished 0",
+        );
+        check(
+            "a refund is on its way",
+            |_, books| books.refunds[0].status = refund::Status::Processing,
+            "lost 0, doubled 0, wrong 0, unfinished 1",
+        );
+        check(
+            "more says the order than the book",
+            |_, books| books.orders[0].refunded += 1,
+            "lost 0, doubled 0, wrong 1, unfinished 0",
+        );
         check(
             "two entries",
             |_, books| books.entries.push(books.entries[0].clone()),
@@ -370,6 +549,28 @@ mod tests {
             "an event is missing",
             |_, books| books.orders[0].events.retain(|event| event.seq != 2),
             "lost 0, doubled 0, wrong 1, unfinished 0",
+        );
+        check(
+            "nothing was heard",
+            |outside, _| outside.heard.clear(),
+            "lost 0, doubled 0, wrong 0, unfinished 2",
+        );
+        // Nor is it known who said what was heard.
+        check("nothing was told", |_, books| books.told.clear(), "lost 0, doubled 0, wrong 2, unfinished 2");
+        check(
+            "other bytes were told",
+            |_, books| books.told[0].body.push(' '),
+            "lost 0, doubled 0, wrong 1, unfinished 0",
+        );
+        check(
+            "a position is left out",
+            |_, books| books.told[0].position = 3,
+            "lost 0, doubled 0, wrong 1, unfinished 0",
+        );
+        check(
+            "told of what nobody is told of",
+            |_, books| books.orders[0].events[3].kind = PrepayIssued,
+            "lost 0, doubled 1, wrong 0, unfinished 0",
         );
         check(
             "a notification is gone",
@@ -416,14 +617,27 @@ mod tests {
 
     /// Doctors a good ending, one paid order and one unpaid, and compares.
     fn check(what: &str, doctor: impl FnOnce(&mut Outside, &mut Books), expected: &str) {
-        use order_event::Kind::{OrderCreated, PaymentCreated, PaymentSucceeded, PrepayIssued};
+        use order_event::Kind::{
+            OrderCreated, PaymentCreated, PaymentSucceeded, PrepayIssued, RefundSucceeded,
+        };
         let order = |n: i64, status, kinds: &[order_event::Kind]| Order {
             id: format!("ord_{n}"),
             number: format!("N-{n}"),
             total: 100 + n,
             status,
+            refunded: 0,
             event_seq: i64::try_from(kinds.len()).unwrap(),
-            events: (1..).zip(kinds).map(|(seq, kind)| Event { seq, kind: *kind }).collect(),
+            events: (1..)
+                .zip(kinds)
+                .map(|(seq, kind)| Event { id: format!("evt_{n}_{seq}"), seq, kind: *kind })
+                .collect(),
+        };
+        let entry = |kind, reference: &str, total| Entry {
+            kind,
+            reference: reference.to_owned(),
+            order_id: "ord_1".to_owned(),
+            payment_id: "pay_1".to_owned(),
+            total,
         };
         let payment = |n: i64, status| Payment {
             id: format!("pay_{n}"),
@@ -431,27 +645,38 @@ mod tests {
             out_trade_no: format!("OUT{n}"),
             status,
         };
-        let answered = |n: i64| Answered { number: format!("N-{n}"), id: format!("ord_{n}"), total: 100 + n };
+        let answered = |n: i64| Answered {
+            number: format!("N-{n}"),
+            id: format!("ord_{n}"),
+            total: 100 + n,
+            given_back: (n == 1).then_some(40),
+        };
         let mut books = Books {
             orders: vec![
-                order(
-                    1,
-                    order::Status::Paid,
-                    &[OrderCreated, PaymentCreated, PrepayIssued, PaymentSucceeded],
-                ),
+                Order {
+                    refunded: 40,
+                    ..order(
+                        1,
+                        order::Status::PartiallyRefunded,
+                        &[OrderCreated, PaymentCreated, PrepayIssued, PaymentSucceeded, RefundSucceeded],
+                    )
+                },
                 order(2, order::Status::Pending, &[OrderCreated, PaymentCreated, PrepayIssued]),
             ],
             payments: vec![
                 payment(1, payment::Status::Succeeded),
                 payment(2, payment::Status::AwaitingPayment),
             ],
-            entries: vec![Entry {
-                kind: money_entry::Kind::Payment,
-                reference: "T1".to_owned(),
+            refunds: vec![Refund {
                 order_id: "ord_1".to_owned(),
-                payment_id: "pay_1".to_owned(),
-                total: 101,
+                out_refund_no: "BACK1".to_owned(),
+                total: 40,
+                status: refund::Status::Succeeded,
             }],
+            entries: vec![
+                entry(money_entry::Kind::Payment, "T1", 101),
+                entry(money_entry::Kind::Refund, "R1", 40),
+            ],
             notifications: vec![Notification { wechat_id: "W1".to_owned(), is_settled: true }],
             jobs: vec![Job {
                 kind: "confirm_payment".to_owned(),
@@ -459,6 +684,9 @@ mod tests {
                 is_leased: false,
                 is_dead: false,
             }],
+            told: [("evt_1_4", 1), ("evt_1_5", 2)]
+                .map(|(id, position)| Told { id: id.to_owned(), position, body: "{}".to_owned() })
+                .into(),
         };
         let mut outside = Outside {
             ledger: vec![Taken {
@@ -466,9 +694,17 @@ mod tests {
                 transaction_id: "T1".to_owned(),
                 total: 101,
             }],
+            refunds: vec![GivenBack {
+                out_refund_no: "BACK1".to_owned(),
+                refund_id: "R1".to_owned(),
+                out_trade_no: "OUT1".to_owned(),
+                refund: 40,
+                status: "SUCCESS".to_owned(),
+            }],
             open: vec![],
             answered: vec![answered(1), answered(2)],
             taken_in: vec!["W1".to_owned()],
+            heard: ["evt_1_4", "evt_1_5"].map(|id| (id.to_owned(), vec!["{}".to_owned()])).into(),
         };
         doctor(&mut outside, &mut books);
         let found = compare(&outside, &books);

@@ -24,6 +24,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use crate::listener::{Listener, SECRET};
+
 pub const API_KEY: &str = "sk_test_of_the_crash_test";
 
 /// An app that is ours by the configuration, and that WeChat Pay does not know.
@@ -43,6 +45,7 @@ pub struct World {
     pub simulator_url: String,
     pub native_app: String,
     pub mini_program_app: String,
+    pub listener: Listener,
     dir: TempDir,
     _simulator: Process,
 }
@@ -96,7 +99,8 @@ impl World {
         };
         let (native_app, mini_program_app) = (app("service_account")?, app("mini_program")?);
         let api_addr = format!("127.0.0.1:{}", free_port());
-        let config = config(&api_addr, &database.url, &simulator_url, &merchant);
+        let (listener, webhook_url) = Listener::start().await?;
+        let config = config(&api_addr, &database.url, &simulator_url, &merchant, &webhook_url);
         fs::write(dir.path().join("everpaid.toml"), config)?;
         let api_url = format!("http://{api_addr}");
         Ok(Self {
@@ -106,6 +110,7 @@ impl World {
             simulator_url,
             native_app,
             mini_program_app,
+            listener,
             dir,
             _simulator: simulator,
         })
@@ -240,7 +245,13 @@ fn free_port() -> u16 {
     }
 }
 
-fn config(api_addr: &str, database_url: &str, simulator_url: &str, merchant: &Merchant) -> String {
+fn config(
+    api_addr: &str,
+    database_url: &str,
+    simulator_url: &str,
+    merchant: &Merchant,
+    webhook_url: &str,
+) -> String {
     let Merchant { mchid, certificate_serial, private_key, apiv3_key, public_key_id, public_key, apps } =
         merchant;
     let apps: Vec<String> = apps.iter().map(|app| format!("{} = \"{}\"", app.appid, app.kind)).collect();
@@ -272,6 +283,11 @@ public_key_id = "{public_key_id}"
 public_key = '''{public_key}'''
 api_key_hashes = ["{hash}"]
 apps = {{ {apps}, {UNKNOWN_APP} = "service_account" }}
+
+[merchants.teahouse.webhooks.shop]
+url = "{webhook_url}"
+secret = "{SECRET}"
+allow_private_addresses = true
 "#,
         hash = api::ApiKeyHash::of(API_KEY).to_hex(),
         apps = apps.join(", "),

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    oracle::{self, Answered, Books, Findings, Outside, Taken},
+    oracle::{self, Answered, Books, Findings, GivenBack, Outside, Taken},
     processes::{Process, World},
     shop::{self, Purchase},
     steps::{Step, Weather},
@@ -29,8 +29,9 @@ pub const RANDOM_KILLS: usize = 20;
 const KILLS_IN_A_ROW_MAX: usize = 3;
 const PURCHASES_AT_RANDOM_MIN: u32 = 60;
 
-/// Until the last lease of a process that died is over, and the run after it, and its retries.
-const SETTLE_MAX: Duration = Duration::from_secs(120);
+/// Until the last lease of a process that died is over, and the run after it, and its retries; and the
+/// first look at a refund that nobody was told of.
+const SETTLE_MAX: Duration = Duration::from_secs(180);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How a scenario ended.
@@ -38,14 +39,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct Report {
     pub orders: usize,
     pub paid: usize,
+    pub refunds: usize,
     pub kills: usize,
     pub found: Findings,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { orders, paid, kills, found } = self;
-        write!(f, "orders {orders}, paid {paid}, kills {kills}, {found}")
+        let Self { orders, paid, refunds, kills, found } = self;
+        write!(f, "orders {orders}, paid {paid}, refunds {refunds}, kills {kills}, {found}")
     }
 }
 
@@ -57,7 +59,9 @@ pub async fn at_step(world: &Arc<World>, step: &Step) -> anyhow::Result<Report> 
     // All but the last are paid.
     let mut purchases = Purchases::default();
     for n in 1..=PURCHASES_AT_A_STEP {
-        purchases.begin(world, Purchase::nth(n, n < PURCHASES_AT_A_STEP), step.weather);
+        let purchase = Purchase::nth(n, n < PURCHASES_AT_A_STEP);
+        let purchase = if step.weather.gives_back() { purchase.given_back(n) } else { purchase };
+        purchases.begin(world, purchase, step.weather);
     }
     let mut shop = std::pin::pin!(purchases.answered());
     let mut answered = None;
@@ -156,13 +160,17 @@ async fn place(
         13 => Some(("cut_after", "create")),
         14 => Some(("status_503", "create")),
         15 => Some(("status_500", "query")),
+        16 => Some(("cut_after", "refund")),
+        17 => Some(("status_500", "refund")),
         _ => None,
     };
     if let Some((kind, on)) = fault {
         world.control(Method::POST, "faults", Some(&json!({ "kind": kind, "on": on, "times": 1 }))).await?;
     }
-    // One in ten does not pay.
-    purchases.begin(world, Purchase::nth(n, !n.is_multiple_of(10)), Weather::Clear);
+    // One in ten does not pay; the shop gives one in four back.
+    let purchase = Purchase::nth(n, !n.is_multiple_of(10));
+    let purchase = if n.is_multiple_of(4) { purchase.given_back(n) } else { purchase };
+    purchases.begin(world, purchase, Weather::Clear);
     Ok(())
 }
 
@@ -183,6 +191,7 @@ async fn end(
     let report = Report {
         orders: answered.len(),
         paid: outside.ledger.len(),
+        refunds: outside.refunds.len(),
         kills,
         found: oracle::compare(&outside, &books),
     };
@@ -218,6 +227,7 @@ async fn settle(world: &World, answered: &[Answered]) -> anyhow::Result<()> {
 /// What WeChat Pay and the shop can show, and the payments whose notification is still on its way.
 async fn outside(world: &World, answered: &[Answered]) -> anyhow::Result<(Outside, Vec<String>)> {
     let ledger = world.control(Method::GET, "ledger", None).await?;
+    let refunds: Vec<GivenBack> = serde_json::from_value(ledger["refunds"].clone())?;
     let ledger: Vec<Taken> = serde_json::from_value(ledger["payments"].clone())?;
     let (mut taken_in, mut untold) = (Vec::new(), Vec::new());
     for Taken { out_trade_no, .. } in &ledger {
@@ -234,5 +244,6 @@ async fn outside(world: &World, answered: &[Answered]) -> anyhow::Result<(Outsid
     let known = known["payments"].as_array().context("no list of payments")?;
     let open = known.iter().filter(|payment| payment["trade_state"] == "NOTPAY");
     let open = open.map(|payment| shop::text(&payment["out_trade_no"])).collect::<anyhow::Result<_>>()?;
-    Ok((Outside { ledger, open, answered: answered.to_vec(), taken_in }, untold))
+    let heard = world.listener.heard();
+    Ok((Outside { ledger, refunds, open, answered: answered.to_vec(), taken_in, heard }, untold))
 }

@@ -27,12 +27,26 @@ pub struct Purchase {
     pub total: i64,
     pub native: bool,
     pub pays: bool,
+    /// How much of it the shop gives back.
+    pub gives_back: Option<i64>,
 }
 
 impl Purchase {
     /// The nth purchase: native and in a mini-program by turns, each with an amount of its own.
     pub fn nth(n: u32, pays: bool) -> Self {
-        Self { number: format!("CRASH-{n:04}"), total: 100 + i64::from(n), native: n.is_multiple_of(2), pays }
+        Self {
+            number: format!("CRASH-{n:04}"),
+            total: 100 + i64::from(n),
+            native: n.is_multiple_of(2),
+            pays,
+            gives_back: None,
+        }
+    }
+
+    /// The same, and the shop gives a part of it back, or every third all of it.
+    pub fn given_back(self, n: u32) -> Self {
+        let part = if n.is_multiple_of(3) { self.total } else { i64::from(n) };
+        Self { gives_back: Some(part), ..self }
     }
 }
 
@@ -52,7 +66,7 @@ impl World {
         let (status, said) = self.ask(Method::POST, "/v1/orders", Some(&order)).await?;
         ensure!(matches!(status.as_u16(), 200 | 201), "placing the order: {status} {said}");
         let id = text(&said["order"]["id"])?;
-        let answered = Answered { number: number.clone(), id, total: *total };
+        let mut answered = Answered { number: number.clone(), id, total: *total, given_back: None };
 
         let own_app = if purchase.native { &self.native_app } else { &self.mini_program_app };
         let from_unknown_app = weather == Weather::UnknownApp && !purchase.native;
@@ -65,6 +79,9 @@ impl World {
         if purchase.pays {
             self.pay(&text(&payment["out_trade_no"])?).await?;
             self.wait_until_paid(&answered, &text(&payment["id"])?, weather).await?;
+            if let Some(part) = purchase.gives_back {
+                self.give_back(&mut answered, part, weather).await?;
+            }
         } else if weather == Weather::Clear {
             self.close(&answered).await?;
         }
@@ -135,6 +152,30 @@ impl World {
             sleep(AGAIN_AFTER).await;
         }
         bail!("the order was not paid in {PATIENCE:?}")
+    }
+
+    /// Asks for a refund, and waits for it if that is what the scenario is about.
+    async fn give_back(&self, order: &mut Answered, part: i64, weather: Weather) -> anyhow::Result<()> {
+        let asked = json!({
+            "merchant_refund_no": format!("BACK-{}", order.number),
+            "amount": { "total": part, "currency": "CNY" },
+        });
+        let (status, said) =
+            self.ask(Method::POST, &format!("/v1/orders/{}/refunds", order.id), Some(&asked)).await?;
+        ensure!(matches!(status.as_u16(), 200 | 201), "asking for a refund: {status} {said}");
+        order.given_back = Some(part);
+        let path = format!("/v1/refunds/{}", text(&said["refund"]["id"])?);
+        let end = Instant::now() + PATIENCE;
+        while weather.gives_back() {
+            let (status, said) = self.ask(Method::GET, &path, None).await?;
+            ensure!(status == StatusCode::OK, "reading the refund: {status} {said}");
+            if said["refund"]["status"] == "succeeded" {
+                break;
+            }
+            ensure!(Instant::now() < end, "the money was not back in {PATIENCE:?}: {said}");
+            sleep(AGAIN_AFTER).await;
+        }
+        Ok(())
     }
 
     /// Has WeChat Pay asked about a payment.

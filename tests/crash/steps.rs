@@ -31,10 +31,18 @@ pub enum Weather {
     PaidUnheard,
     /// WeChat Pay tells of a payment that is not ours, once.
     StrangeNumber,
+    /// Nothing, and the shop gives a part of every paid order back.
+    Refunds,
+    /// As before, and WeChat Pay does not take the first refunds.
+    RefundsNotTaken,
+    /// The shop gives back, and WeChat Pay tells nothing: every refund has to be asked about.
+    RefundsInSilence,
+    /// As before, and the first questions are not answered.
+    RefundsInSilenceAndTrouble,
 }
 
 /// In the order in which an order meets them.
-pub const STEPS: [Step; 31] = [
+pub const STEPS: [Step; 47] = [
     step("create_order.placed", &["create_order.placed=1*off->return"], Weather::Clear),
     step("create_order.committed", &["create_order.committed=1*off->return"], Weather::Clear),
     step("create_payment.opened", &["create_payment.opened=1*off->return"], Weather::Clear),
@@ -73,6 +81,24 @@ pub const STEPS: [Step; 31] = [
     step("confirm_payment.applied", &["confirm_payment.applied=1*off->return"], Weather::Silence),
     step("confirm_payment.not_told", &["confirm_payment.not_told=return"], Weather::SilenceAndTrouble),
     step("confirm_payment.not_found", &["confirm_payment.not_found=return"], Weather::SilenceAndDenial),
+    // The shop is told of every order that is paid or closed.
+    step("push_status.moved", &["push_status.moved=1*off->return"], Weather::Clear),
+    step("push_status.told", &["push_status.told=1*off->return"], Weather::Clear),
+    step("deliver_webhook.loaded", &["deliver_webhook.loaded=1*off->return"], Weather::Clear),
+    step("deliver_webhook.asked", &["deliver_webhook.asked=1*off->return"], Weather::Clear),
+    step("deliver_webhook.applied", &["deliver_webhook.applied=1*off->return"], Weather::Clear),
+    step("create_refund.asked", &["create_refund.asked=1*off->return"], Weather::Refunds),
+    step("create_refund.committed", &["create_refund.committed=1*off->return"], Weather::Refunds),
+    step("request_refund.loaded", &["request_refund.loaded=1*off->return"], Weather::Refunds),
+    step("request_refund.begun", &["request_refund.begun=1*off->return"], Weather::Refunds),
+    step("request_refund.asked", &["request_refund.asked=1*off->return"], Weather::Refunds),
+    step("request_refund.applied", &["request_refund.applied=1*off->return"], Weather::Refunds),
+    step("request_refund.lost", &["request_refund.lost=1*off->return"], Weather::RefundsNotTaken),
+    step("request_refund.questioned", &["request_refund.questioned=return"], Weather::RefundsNotTaken),
+    // WeChat Pay is first asked a minute after it took the refund.
+    step("confirm_refund.asked", &["confirm_refund.asked=1*off->return"], Weather::RefundsInSilence),
+    step("confirm_refund.applied", &["confirm_refund.applied=1*off->return"], Weather::RefundsInSilence),
+    step("confirm_refund.not_told", &["confirm_refund.not_told=return"], Weather::RefundsInSilenceAndTrouble),
 ];
 
 const fn step(name: &'static str, lives: &'static [&'static str], weather: Weather) -> Step {
@@ -84,8 +110,8 @@ impl Weather {
     pub fn faults(self) -> Vec<Value> {
         let silence = json!({ "kind": "silent", "on": "notify" });
         match self {
-            Self::Clear | Self::UnknownApp => vec![],
-            Self::Silence => vec![silence],
+            Self::Clear | Self::UnknownApp | Self::Refunds => vec![],
+            Self::Silence | Self::RefundsInSilence => vec![silence],
             Self::SilenceAndTrouble => {
                 vec![silence, json!({ "kind": "status_503", "on": "query", "times": 2 })]
             }
@@ -100,14 +126,46 @@ impl Weather {
                 json!({ "kind": "not_found", "on": "query" }),
             ],
             Self::StrangeNumber => vec![json!({ "kind": "unknown_number", "on": "notify", "times": 1 })],
+            Self::RefundsNotTaken => vec![json!({ "kind": "status_503", "on": "refund", "times": 3 })],
+            Self::RefundsInSilenceAndTrouble => {
+                vec![silence, json!({ "kind": "status_503", "on": "refund_query", "times": 2 })]
+            }
+        }
+    }
+
+    /// Does the shop give a part of what it sold back?
+    pub fn gives_back(self) -> bool {
+        match self {
+            Self::Refunds
+            | Self::RefundsNotTaken
+            | Self::RefundsInSilence
+            | Self::RefundsInSilenceAndTrouble => true,
+            Self::Clear
+            | Self::Silence
+            | Self::SilenceAndTrouble
+            | Self::SilenceAndDenial
+            | Self::CreatesNotTaken
+            | Self::UnknownApp
+            | Self::PaidUnheard
+            | Self::StrangeNumber => false,
         }
     }
 
     /// Is nobody told when a payer has paid?
     pub fn is_silent(self) -> bool {
         match self {
-            Self::Silence | Self::SilenceAndTrouble | Self::SilenceAndDenial | Self::PaidUnheard => true,
-            Self::Clear | Self::CreatesNotTaken | Self::UnknownApp | Self::StrangeNumber => false,
+            Self::Silence
+            | Self::SilenceAndTrouble
+            | Self::SilenceAndDenial
+            | Self::PaidUnheard
+            | Self::RefundsInSilence
+            | Self::RefundsInSilenceAndTrouble => true,
+            Self::Clear
+            | Self::CreatesNotTaken
+            | Self::UnknownApp
+            | Self::StrangeNumber
+            | Self::Refunds
+            | Self::RefundsNotTaken => false,
         }
     }
 }

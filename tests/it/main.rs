@@ -3,11 +3,19 @@
 
 mod system;
 mod doubling;
+mod sink;
+mod wire;
 
 mod stories;
 mod endings;
+mod explain;
+mod refunds;
+mod money;
 mod notifications;
+mod webhooks;
+mod threats;
 mod requests;
 mod payers;
+mod figures;
 mod schema;
 mod repository;

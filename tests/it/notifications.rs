@@ -6,23 +6,43 @@ use std::time::Duration;
 use entity::{notification::Verdict, order};
 use futures::future::join_all;
 use http::{HeaderMap, HeaderValue};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use simulator::{Fault, FaultKind, Signature, SignedNotification, Target};
 
-use crate::system::{Answered, MERCHANT, OTHER_MERCHANT, Placed, TestSystem};
+use crate::system::{MERCHANT, OTHER_MERCHANT, Placed, TestSystem};
 
 impl TestSystem {
-    /// Tells a merchant something, as WeChat Pay would.
-    async fn tell(&self, merchant: &str, headers: HeaderMap, body: Vec<u8>) -> Answered {
-        let url = self.url(&format!("/v1/wechat/notifications/{merchant}"));
-        Answered::of(self.http.post(url).headers(headers).body(body)).await
-    }
-
     /// A true notification that this order's payment succeeded, which WeChat Pay has not sent.
     async fn claim(&self, order: &Placed) -> SignedNotification {
         let payment = self.ready_payment(order).await;
         let notary = self.simulator.notary();
         notary.notification(&notary.paid_transaction(&payment.out_trade_no, 3990)).unwrap()
+    }
+}
+
+/// I6: while the database takes nothing, WeChat Pay is not told that we have it, and tells again.
+#[tokio::test]
+async fn what_is_not_written_down_is_not_acknowledged() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let payment = system.ready_payment(&order).await;
+        let rename = async |from: &str, to: &str| {
+            let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+            system.db().write(async |txn| txn.execute_unprepared(&sql).await).await.unwrap();
+        };
+        rename("notification", "notification_away").await;
+        system.payer_pays(&payment).await;
+        rename("notification_away", "notification").await;
+        assert_eq!(system.notifications().await, [], "nothing was kept");
+        system.advance(Duration::from_secs(15)).await;
+        assert_eq!(system.notifications().await.len(), 1);
+        let told = system.simulator.payment(&payment.out_trade_no).await.unwrap();
+        let answers: Vec<_> =
+            told.notifications[0].deliveries.iter().map(|delivery| delivery.status).collect();
+        assert_eq!(answers, [Some(500), Some(204)]);
+        system.order_is_paid(&order).await;
+        system.end().await;
     }
 }
 

@@ -37,6 +37,7 @@ fn architecture_names_only_what_is_there() {
         "testkit",
         "tests",
         "bench",
+        "chaos",
     ] {
         rust_files(&root().join(folder), &mut files);
     }

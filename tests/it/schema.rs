@@ -73,9 +73,27 @@ async fn the_schema_repeats_what_matters() {
             assert!(run(sql).await.is_err(), "{} allows {what}", system.database.name);
         }
         assert_eq!(run(&entry("mny_1", "payment", "4200", 3990)).await.unwrap(), 1);
-        assert!(run(&entry("mny_2", "payment", "4200", 3990)).await.is_err(), "one reference twice");
         assert!(run(&entry("mny_2", "payment", "4201", 3990)).await.is_err(), "one order paid twice");
+        assert!(run(&entry("mny_2", "surplus", "4200", 3990)).await.is_err(), "one transaction twice");
         assert_eq!(run(&entry("mny_2", "surplus", "4201", 3990)).await.unwrap(), 1);
+        assert!(run(&entry("mny_3", "surplus", "4201", 3990)).await.is_err(), "one surplus twice");
+        assert_eq!(run(&entry("mny_3", "refund", "5030", 1000)).await.unwrap(), 1);
+        assert!(run(&entry("mny_4", "refund", "5030", 1000)).await.is_err(), "one refund twice");
+
+        let succeed = format!(
+            "UPDATE payment SET status = 'succeeded', transaction_id = '4200', succeeded_at = 1 WHERE id = '{p}'"
+        );
+        assert_eq!(run(&succeed).await.unwrap(), 1);
+        let succeed_as = |transaction: &str| {
+            format!(
+                "INSERT INTO payment (id, order_id, merchant, mchid, out_trade_no, method, app_id, amount, status, request_body,
+                   created_at, transaction_id, succeeded_at, surplus)
+                 SELECT 'pay_2', order_id, merchant, mchid, 'N2', method, app_id, amount, status, request_body,
+                   created_at, '{transaction}', succeeded_at, TRUE FROM payment WHERE id = '{p}'"
+            )
+        };
+        assert!(run(&succeed_as("4200")).await.is_err(), "one transaction, two payments");
+        assert_eq!(run(&succeed_as("4201")).await.unwrap(), 1);
         // This test alone may leave its books in disorder.
         run("DELETE FROM money_entry").await.unwrap();
         system.end().await;

@@ -1,25 +1,30 @@
 //! A whole everpaid with its WeChat Pay, in the words of the domain.
 
 use std::{
+    collections::HashSet,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
 use entity::{
-    Clock, Db, ManualClock, OrderId, PaymentId, Timestamp, job, money_entry, notification, order,
-    order_event, payment,
+    Clock, Db, Hint, ManualClock, OrderId, PaymentId, RefundId, Timestamp, case, job, money_entry,
+    notification, order, order_event, payment, refund,
 };
 use everpaid::{
-    config::{AppKind, Config, Merchant},
+    config::{AppKind, Config, Merchant, Webhook},
     roles::{self, Roles, Running},
 };
-use sea_orm::{ActiveEnum, ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ActiveEnum, ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+};
 use serde_json::{Value, json};
-use simulator::{Credentials, Fault, Pay, Simulator, TrustMode};
+use simulator::{Credentials, Fault, Pay, RefundSource, Simulator, TrustMode};
 use tempfile::TempDir;
 use testkit::TestDatabase;
 use tokio::time::{Instant, timeout};
+
+use crate::wire::Wire;
 
 pub const API_KEY: &str = "sk_test_teahouse";
 pub const OTHER_API_KEY: &str = "sk_test_bookshop";
@@ -30,8 +35,13 @@ pub const SERVICE_ACCOUNT: &str = "wx0000000000000001";
 pub const MINI_PROGRAM: &str = "wx0000000000000002";
 const LINK_KEY: &str = "a link key of thirty-two bytes...";
 
+/// So many busy jobs are enough to know that there are some.
+const AT_A_GLANCE: u64 = 128;
+
 /// Nothing here takes longer, unless it never comes.
-const PATIENCE: Duration = Duration::from_secs(20);
+fn patience() -> Duration {
+    Duration::from_secs(testkit::size(20, 30 * 60) as u64)
+}
 
 /// Keys take a second to make, so they are made once.
 static CREDENTIALS: LazyLock<Credentials> = LazyLock::new(|| Credentials::generate().expect("keys"));
@@ -196,6 +206,22 @@ impl TestSystem {
         }
     }
 
+    /// Starts everpaid again with another configuration of the teahouse.
+    pub async fn configure(&mut self, change: impl FnOnce(&mut Merchant)) {
+        self.stop_everpaid().await;
+        change(self.config.merchants.get_mut(MERCHANT).expect("the teahouse"));
+        self.resume().await;
+    }
+
+    /// Puts a wire between everpaid and WeChat Pay, which takes a new start.
+    pub async fn wired(&mut self) -> Wire {
+        let wire = Wire::start(self.simulator.url()).await;
+        self.stop_everpaid().await;
+        self.config.wechat.base_url.clone_from(&wire.url);
+        self.resume().await;
+        wire
+    }
+
     /// Another process on the same database, with that role and no way to hint.
     pub async fn start_apart(&self, roles: Roles) -> Running {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -206,6 +232,19 @@ impl TestSystem {
     pub async fn stop_everpaid(&self) {
         let running = self.running.lock().await.take().expect("everpaid runs");
         running.stop().await.expect("an orderly end");
+    }
+
+    /// Gives a merchant's shop an endpoint, which takes a new start.
+    pub async fn listens(&mut self, merchant: &str, endpoint: &str, webhook: Webhook) {
+        self.stop_everpaid().await;
+        let merchant = self.config.merchants.get_mut(merchant).expect("a merchant");
+        merchant.webhooks.insert(endpoint.to_owned(), webhook);
+        self.resume().await;
+    }
+
+    /// Tells an operator's command which database this is.
+    pub fn config_of_database(&self) -> String {
+        format!("[database]\nurl = \"{}\"\n", self.database.url)
     }
 
     pub fn db(&self) -> Db {
@@ -230,6 +269,23 @@ impl TestSystem {
             id: text(&answered.body["order"]["id"]).parse().expect("an order id"),
             client_secret: text(&answered.body["client_secret"]),
         }
+    }
+
+    /// Asks for a part of an order to go back.
+    pub async fn ask_refund(&self, order: &Placed, merchant_refund_no: &str, fen: i64) -> Answered {
+        let asked = json!({
+            "merchant_refund_no": merchant_refund_no,
+            "amount": { "total": fen, "currency": "CNY" },
+        });
+        self.shop_posts(&format!("/v1/orders/{}/refunds", order.id), &asked).await
+    }
+
+    /// Asks for a part of an order to go back, which is written down.
+    pub async fn refund(&self, order: &Placed, merchant_refund_no: &str, fen: i64) -> RefundId {
+        let answered = self.ask_refund(order, merchant_refund_no, fen).await;
+        assert_eq!(answered.status, 201, "{answered:?}");
+        let id = answered.body["refund"]["id"].as_str().expect("an id");
+        id.parse().expect("the id of a refund")
     }
 
     pub async fn shop_posts(&self, path: &str, body: &Value) -> Answered {
@@ -274,11 +330,26 @@ impl TestSystem {
         self.stepped().await;
     }
 
+    /// An order of 3990 fen that is paid.
+    pub async fn paid_order(&self, merchant_order_no: &str) -> Placed {
+        let order = self.place_order(merchant_order_no).await;
+        let payment = self.ready_payment(&order).await;
+        self.payer_pays(&payment).await;
+        self.order_is_paid(&order).await;
+        order
+    }
+
     pub async fn confirm(&self, order: &Placed, payment: &PaymentId) -> Answered {
         self.post(&format!("/v1/payments/{payment}/confirm"), &order.client_secret, &json!({})).await
     }
 
     // ---- WeChat Pay ----
+
+    /// Tells a merchant something, as WeChat Pay would.
+    pub async fn tell(&self, merchant: &str, headers: http::HeaderMap, body: Vec<u8>) -> Answered {
+        let url = self.url(&format!("/v1/wechat/notifications/{merchant}"));
+        Answered::of(self.http.post(url).headers(headers).body(body)).await
+    }
 
     pub fn wechat(&self, fault: Fault) {
         self.simulator.add_fault(fault).expect("a fault that can happen");
@@ -292,33 +363,44 @@ impl TestSystem {
 
     /// Moves both clocks on and lets everything that became due happen.
     pub async fn advance(&self, span: Duration) {
+        // Before the clock moves: what WeChat Pay tells while everpaid starts comes again much later.
+        self.stepped().await;
         self.clock.advance(span);
         self.simulator.clock_moved();
-        self.stepped().await;
         self.jobs_are_idle().await;
         self.simulator.notifications_settled().await.expect("notifications");
         self.jobs_are_idle().await;
     }
 
-    /// Waits until nothing is due and nothing runs.
+    /// Waits until nothing is due and nothing runs. The pump is told of what became due by the clock, or it
+    /// would find each by its next scan.
     pub async fn jobs_are_idle(&self) {
-        let end = Instant::now() + PATIENCE;
-        let mut hints = self.db().bus().jobs();
+        let end = Instant::now() + patience();
+        let db = self.db();
+        let mut hints = db.bus().jobs();
+        let mut told = HashSet::new();
         loop {
+            let now = self.clock.now();
             let busy = job::Entity::find()
                 .filter(job::Column::DeadAt.is_null())
                 .filter(
-                    Condition::any()
-                        .add(job::Column::Lease.is_not_null())
-                        .add(job::Column::DueAt.lte(self.clock.now())),
+                    Condition::any().add(job::Column::Lease.is_not_null()).add(job::Column::DueAt.lte(now)),
                 )
-                .all(self.db().reader())
+                // Those that are due come before those that run.
+                .order_by_asc(job::Column::DueAt)
+                .limit(AT_A_GLANCE)
+                .all(db.reader())
                 .await
                 .expect("the jobs");
             if busy.is_empty() {
                 return;
             }
             assert!(Instant::now() < end, "still busy: {busy:#?}");
+            for job in busy.into_iter().filter(|job| job.due_at <= now) {
+                if told.insert((job.id, job.due_at, job.runs)) {
+                    db.bus().tell(Hint::Job { id: job.id, lane: job.lane });
+                }
+            }
             // The end of a run is no hint, so look again soon.
             timeout(Duration::from_millis(10), hints.recv()).await.ok();
         }
@@ -343,6 +425,35 @@ impl TestSystem {
             .await
             .expect("a read")
             .expect("a payment")
+    }
+
+    /// The refunds of the order, the oldest first.
+    pub async fn refunds_of(&self, order: &Placed) -> Vec<refund::Model> {
+        refund::Entity::find()
+            .filter(refund::Column::OrderId.eq(order.id.clone()))
+            .order_by_asc(refund::Column::Id)
+            .all(self.db().reader())
+            .await
+            .expect("a read")
+    }
+
+    pub async fn refund_of(&self, id: &RefundId) -> refund::Model {
+        let found = refund::Entity::find_by_id(id.clone()).one(self.db().reader()).await;
+        found.expect("a read").expect("the refund")
+    }
+
+    /// Every case, as lines: what it is about, and what became of it.
+    pub async fn cases(&self) -> Vec<String> {
+        let cases = case::Entity::find().order_by_asc(case::Column::Id).all(self.db().reader()).await;
+        let line = |case: case::Model| {
+            let end = match (case.resolution, case.resolved_by) {
+                (Some(resolution), Some(by)) => format!("{} by {}", resolution.to_value(), by.to_value()),
+                _ => "open".to_owned(),
+            };
+            let amount = case.amount.map_or_else(|| "?".to_owned(), |amount| amount.0.to_string());
+            format!("{} of {amount}: {end}", case.kind.to_value())
+        };
+        cases.expect("a read").into_iter().map(line).collect()
     }
 
     pub async fn notifications(&self) -> Vec<notification::Model> {
@@ -370,7 +481,7 @@ impl TestSystem {
                 timeout(Duration::from_millis(200), changes.changed()).await.ok();
             }
         };
-        timeout(PATIENCE, paid).await.expect("the order is paid in time");
+        timeout(patience(), paid).await.expect("the order is paid in time");
     }
 
     /// The story of an order: who said what, and what was so after it.
@@ -385,8 +496,11 @@ impl TestSystem {
             let payment = event
                 .payment_status
                 .map_or_else(String::new, |status| format!(", payment {}", status.to_value()));
+            let refund = event
+                .refund_status
+                .map_or_else(String::new, |status| format!(", refund {}", status.to_value()));
             format!(
-                "{} {}: order {}{payment}",
+                "{} {}: order {}{payment}{refund}",
                 event.learnt_from.to_value(),
                 event.kind.to_value(),
                 event.order_status.to_value()
@@ -395,17 +509,45 @@ impl TestSystem {
         events.into_iter().map(line).collect()
     }
 
-    /// WeChat Pay's ledger and our money book, as lines that must be the same.
+    /// WeChat Pay's ledger and our money book, as lines that must be the same. What a person gave back
+    /// in WeChat Pay's console is not ours to know.
     pub async fn books_agree(&self) {
         let ledger = self.simulator.ledger().await.expect("the ledger");
-        let mut theirs: Vec<_> =
-            ledger.payments.iter().map(|paid| format!("{} {}", paid.transaction_id, paid.total)).collect();
+        let paid = ledger.payments.iter().map(|paid| format!("in {} {}", paid.transaction_id, paid.total));
+        let refunded = ledger.refunds.iter().filter(|refund| refund.source == RefundSource::Api);
+        let refunded = refunded.filter(|refund| refund.status == "SUCCESS");
+        let refunded = refunded.map(|refund| format!("out {} {}", refund.refund_id, refund.refund));
+        let mut theirs: Vec<_> = paid.chain(refunded).collect();
         let entries = money_entry::Entity::find().all(self.db().reader()).await.expect("the money book");
-        let mut ours: Vec<_> =
-            entries.iter().map(|entry| format!("{} {}", entry.reference, entry.amount.0)).collect();
+        let line = |entry: &money_entry::Model| {
+            let way = match entry.kind {
+                money_entry::Kind::Payment | money_entry::Kind::Surplus => "in",
+                money_entry::Kind::Refund | money_entry::Kind::SurplusRefund => "out",
+            };
+            format!("{way} {} {}", entry.reference, entry.amount.0)
+        };
+        let mut ours: Vec<_> = entries.iter().map(line).collect();
         theirs.sort();
         ours.sort();
         assert_eq!(ours, theirs, "{}", self.database.name);
+        self.orders_say_what_the_book_says(&entries).await;
+    }
+
+    /// No order has given back more or less than the book says, and none more than was paid.
+    async fn orders_say_what_the_book_says(&self, entries: &[money_entry::Model]) {
+        let orders = order::Entity::find().all(self.db().reader()).await.expect("the orders");
+        for order in orders {
+            let sum = |kind| -> i64 {
+                let of_order =
+                    entries.iter().filter(|entry| entry.order_id == order.id && entry.kind == kind);
+                of_order.map(|entry| entry.amount.0).sum()
+            };
+            let (paid, back) = (sum(money_entry::Kind::Payment), sum(money_entry::Kind::Refund));
+            assert_eq!(order.refunded.0, back, "{order:?}");
+            assert!(back <= paid, "{order:?}");
+            let surplus = (sum(money_entry::Kind::Surplus), sum(money_entry::Kind::SurplusRefund));
+            assert!(surplus.1 <= surplus.0, "{order:?}");
+        }
     }
 
     /// How many rows each table has; the sweeper's job, which is nobody's, does not count.
