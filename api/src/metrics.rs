@@ -14,6 +14,7 @@ use axum::{
 use entity::{Db, case, refund, webhook_delivery::Undelivered};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use sea_orm::{ActiveEnum, Iterable};
+use wechatpay::{Host, Switched};
 
 /// How often the gauges are read from the database and the histograms are tidied up.
 const EVERY: Duration = Duration::from_secs(5);
@@ -81,6 +82,18 @@ fn describe() {
         "everpaid_wechat_call_duration_seconds",
         "Tries of calls to WeChat Pay by operation, host and outcome"
     );
+    describe_gauge!(
+        "everpaid_wechat_breaker_open",
+        "Merchants whose calls are kept from a host of WeChat Pay that does not answer"
+    );
+    for host in [Host::Primary, Host::Backup] {
+        breaker(host).set(0.0);
+    }
+}
+
+/// How many merchants' clients let a host rest: each has breakers of its own.
+fn breaker(host: Host) -> metrics::Gauge {
+    metrics::gauge!("everpaid_wechat_breaker_open", "host" => host.as_str())
 }
 
 /// The listener for Prometheus.
@@ -187,4 +200,9 @@ pub fn observe_call(call: &wechatpay::Call) {
     metrics::histogram!("everpaid_wechat_call_duration_seconds",
         "operation" => call.operation, "host" => call.host.as_str(), "outcome" => call.outcome)
     .record(call.duration);
+    match call.switched {
+        Some(Switched::Open) => breaker(call.host).increment(1.0),
+        Some(Switched::Closed) => breaker(call.host).decrement(1.0),
+        None => {}
+    }
 }

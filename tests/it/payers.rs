@@ -179,6 +179,7 @@ async fn an_operator_sees_life_readiness_and_figures() {
         "everpaid_job_runs_total{kind=\"request_prepay\",outcome=\"finished\"}",
         "everpaid_wechat_call_duration_seconds_bucket{operation=\"create_native\",host=\"primary\",outcome=\"ok\"",
         "everpaid_job_oldest_overdue_seconds",
+        "everpaid_wechat_breaker_open{host=\"backup\"}",
     ] {
         assert!(metrics.contains(name), "{name} is not in\n{metrics}");
     }

@@ -21,7 +21,10 @@ use crate::trust::{SignatureHeaders, VerifyError};
 use crate::{ApiV3Key, Cause, Error, Merchant, Transaction, TrustedKeys, sign};
 
 use answer::Answer;
-pub use config::{Call, Config, ConfigError, Created, Host, Observer, Patience, Product, unobserved};
+use breaker::{Breakers, Pass, Verdict};
+pub use config::{
+    Call, Config, ConfigError, Created, Host, Observer, Patience, Product, Switched, unobserved,
+};
 use target::{address, sent_target};
 pub(crate) use target::{base_url, encoded, is_loopback};
 
@@ -30,6 +33,8 @@ mod config;
 mod target;
 
 mod answer;
+
+mod breaker;
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +60,7 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     http: reqwest::Client,
     config: Config,
+    breakers: Breakers,
 }
 
 /// One request, whoever it is tried with.
@@ -81,6 +87,14 @@ enum Kind {
     Refund,
     /// A file at this scheme and host, whose answer nobody signs.
     File(String),
+}
+
+/// Where a second try goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Again {
+    SameHost,
+    /// If there is one.
+    OtherHost,
 }
 
 /// When a second try at once is right.
@@ -128,14 +142,14 @@ impl Client {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|error| ConfigError::Http(error.to_string()))?;
-        Ok(Self(Arc::new(Inner { http, config })))
+        Ok(Self(Arc::new(Inner { http, config, breakers: Breakers::new() })))
     }
 
     /// Makes an order with `body`, the JSON of [`order`](crate::order). `out_trade_no` is the
     /// number in it, for the logs.
     ///
     /// When the first try is not delivered, not answered in time or answered without a good
-    /// signature, the same bytes go out once more at once, with a new signature; to the backup
+    /// signature, the same bytes go out once more at once, with a new signature; to the other
     /// host if it was the network that failed.
     ///
     /// # Errors
@@ -367,54 +381,90 @@ impl Client {
 
     /// One try, and a second one at once where that is right.
     async fn send<T>(&self, request: &Request<'_, T>, number: &str, patience: Patience) -> Result<T, Error> {
-        let first = match self.attempt(request, Host::Primary, patience.first).await {
+        let hosts = self.hosts_from(Host::Primary);
+        let mut pass = self.pass(request, hosts);
+        if pass.is_none() {
+            self.0.breakers.found_out(hosts).await;
+            pass = self.pass(request, hosts);
+        }
+        let Some(pass) = pass else {
+            return Err(Error::NotDelivered { cause: "not tried: no host has answered lately".to_owned() });
+        };
+        let first_host = pass.host();
+        let first = match self.attempt(request, pass, patience.first).await {
             Ok(result) => return Ok(result),
             Err(error) => error,
         };
-        let Some(host) = self.host_for_another(&first, request.repeat) else {
+        let hosts = match again(&first, request.repeat) {
+            None => return Err(first),
+            Some(Again::SameHost) => self.hosts_from(first_host),
+            Some(Again::OtherHost) => self.hosts_from(first_host.other()),
+        };
+        let Some(pass) = self.pass(request, hosts) else {
             return Err(first);
         };
         tracing::info!(
             operation = request.operation,
             number,
-            host = host.as_str(),
+            host = pass.host().as_str(),
             reason = first.reason(),
             "trying once more"
         );
-        self.attempt(request, host, patience.again).await.map_err(|second| match request.repeat {
+        self.attempt(request, pass, patience.again).await.map_err(|second| match request.repeat {
             // Nothing can have happened twice, so the last word counts.
             Repeat::AsQuestion => second,
             Repeat::Eagerly | Repeat::Carefully | Repeat::WhenUndelivered => first.followed_by(second),
         })
     }
 
-    fn host_for_another(&self, error: &Error, repeat: Repeat) -> Option<Host> {
-        match (error, repeat) {
-            (Error::Unknown { .. }, Repeat::WhenUndelivered) => None,
-            (Error::NotDelivered { .. } | Error::Unknown { cause: Cause::ConnectionLost { .. } }, _) => {
-                let backup = self.0.config.backup_url.as_ref().map(|_| Host::Backup);
-                Some(backup.unwrap_or(Host::Primary))
-            }
-            (Error::Unknown { cause: Cause::TimedOut }, Repeat::Eagerly)
-            | (Error::Unknown { cause: Cause::Unverified(_) }, Repeat::Eagerly | Repeat::AsQuestion) => {
-                Some(Host::Primary)
-            }
-            _ => None,
+    /// The hosts there are, beginning with that one.
+    fn hosts_from(&self, first: Host) -> &'static [Host] {
+        match (first, &self.0.config.backup_url) {
+            (_, None) => &[Host::Primary],
+            (Host::Primary, Some(_)) => &[Host::Primary, Host::Backup],
+            (Host::Backup, Some(_)) => &[Host::Backup, Host::Primary],
         }
     }
 
-    async fn attempt<T>(&self, request: &Request<'_, T>, host: Host, time_out: Duration) -> Result<T, Error> {
-        let started = Instant::now();
+    fn pass<T>(&self, request: &Request<'_, T>, hosts: &[Host]) -> Option<Pass<'_>> {
+        match request.kind {
+            // It comes from a host of its own.
+            Kind::File(_) => Some(Pass::unguarded(hosts[0])),
+            Kind::Usual | Kind::Refund => self.0.breakers.pass(hosts, self.now()),
+        }
+    }
+
+    async fn attempt<T>(
+        &self,
+        request: &Request<'_, T>,
+        pass: Pass<'_>,
+        time_out: Duration,
+    ) -> Result<T, Error> {
+        let (started, host) = (Instant::now(), pass.host());
         let mut status = None;
         let result = self.exchange(request, host, time_out, &mut status).await;
+        let error = result.as_ref().err();
+        let switched = pass.end(Verdict::of(error, time_out), self.now());
+        match switched {
+            Some(Switched::Open) => {
+                tracing::warn!(host = host.as_str(), "WeChat Pay does not answer; this host rests");
+            }
+            Some(Switched::Closed) => tracing::info!(host = host.as_str(), "WeChat Pay answers again"),
+            None => {}
+        }
         (self.0.config.observer)(&Call {
             operation: request.operation,
             host,
-            outcome: result.as_ref().err().map_or("ok", Error::reason),
+            outcome: error.map_or("ok", Error::reason),
             status,
             duration: started.elapsed(),
+            switched,
         });
         result
+    }
+
+    fn now(&self) -> i64 {
+        (self.0.config.environment.now)()
     }
 
     /// Signs, sends, verifies, reads.
@@ -493,8 +543,7 @@ impl Client {
     }
 
     fn verify(&self, headers: &SignatureHeaders, body: &[u8], sealed_with: &[ApiV3Key]) -> Result<(), Error> {
-        let Config { trusted_keys, environment, .. } = &self.0.config;
-        let now = (environment.now)();
+        let (trusted_keys, now) = (&self.0.config.trusted_keys, self.now());
         let verdict = match trusted_keys.verify(headers, body, now) {
             Err(VerifyError::UnknownSerial(_)) if !sealed_with.is_empty() => {
                 let delivered = TrustedKeys::new();
@@ -517,6 +566,20 @@ impl fmt::Debug for Client {
             .field("backup_url", backup_url)
             .field("mchid", &merchant.mchid)
             .finish_non_exhaustive()
+    }
+}
+
+fn again(error: &Error, repeat: Repeat) -> Option<Again> {
+    match (error, repeat) {
+        (Error::Unknown { .. }, Repeat::WhenUndelivered) => None,
+        (Error::NotDelivered { .. } | Error::Unknown { cause: Cause::ConnectionLost { .. } }, _) => {
+            Some(Again::OtherHost)
+        }
+        (Error::Unknown { cause: Cause::TimedOut }, Repeat::Eagerly)
+        | (Error::Unknown { cause: Cause::Unverified(_) }, Repeat::Eagerly | Repeat::AsQuestion) => {
+            Some(Again::SameHost)
+        }
+        _ => None,
     }
 }
 

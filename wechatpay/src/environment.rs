@@ -6,10 +6,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rand::distr::{Alphanumeric, SampleString as _};
 
-/// Where a signature gets its time and its nonce.
+/// Where a client gets its time, and a signature its nonce.
 #[derive(Clone)]
 pub struct Environment {
-    /// Unix time in seconds. WeChat refuses a clock that is five minutes off.
+    /// Unix time in seconds. WeChat refuses a clock that is five minutes off. It also says when a
+    /// host that did not answer is tried again.
     pub now: Arc<dyn Fn() -> i64 + Send + Sync>,
     /// 32 characters of `[0-9A-Za-z]`, different every time and not guessable.
     pub nonce: Arc<dyn Fn() -> String + Send + Sync>,

@@ -27,7 +27,8 @@ pub enum Error {
         /// Why.
         cause: String,
     },
-    /// Nothing reached WeChat: no address, no connection, no TLS.
+    /// Nothing reached WeChat: no address, no connection, no TLS; or no host has answered lately, and
+    /// it was not tried.
     #[error("the request was not delivered: {cause}")]
     NotDelivered {
         /// Why.

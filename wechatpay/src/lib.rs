@@ -53,7 +53,9 @@ mod text;
 mod testing;
 
 pub use bill::{BillFile, BillKind, BillRequest, TradeBill};
-pub use client::{Call, Client, Config, ConfigError, Created, Host, Observer, Patience, Product, unobserved};
+pub use client::{
+    Call, Client, Config, ConfigError, Created, Host, Observer, Patience, Product, Switched, unobserved,
+};
 pub use environment::Environment;
 pub use error::{ApiError, Cause, Error};
 pub use merchant::{ApiV3Key, KeyError, Merchant, PrivateKey};

@@ -12,7 +12,7 @@ pub struct Config {
     /// Scheme and host, `https://api.mch.weixin.qq.com` in earnest. http is for simulators.
     pub base_url: String,
     /// Another region with the same paths and keys, `https://api2.mch.weixin.qq.com`; tried
-    /// after a network failure.
+    /// after a network failure, and instead of a first host that has not answered lately.
     pub backup_url: Option<String>,
     /// Who asks.
     pub merchant: Merchant,
@@ -49,6 +49,18 @@ pub struct Call {
     pub status: Option<u16>,
     /// From before the signature until the answer was read.
     pub duration: Duration,
+    /// What this try did to the circuit breaker of its host, if it did anything.
+    pub switched: Option<Switched>,
+}
+
+/// A circuit breaker was switched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switched {
+    /// The host has not answered five tries in a row: calls go elsewhere, or fail at once, except
+    /// for one now and then that finds out whether it is back.
+    Open,
+    /// It has answered, and is used again.
+    Closed,
 }
 
 /// One of the two base URLs.
@@ -66,6 +78,13 @@ impl Host {
         match self {
             Self::Primary => "primary",
             Self::Backup => "backup",
+        }
+    }
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Primary => Self::Backup,
+            Self::Backup => Self::Primary,
         }
     }
 }

@@ -1,16 +1,18 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 use super::*;
-use crate::ApiError;
 use crate::testing::{
     API_V3_KEY, MERCHANT_KEY, NOW, OTHER_KEY, PUBLIC_KEY_ID, SERIAL, WECHAT_KEY, api_v3_key, environment,
     headers, merchant, sealed, signed,
 };
+use crate::{ApiError, Environment};
 
 const ORDER: &str = r#"{"description":"咖啡","out_trade_no":"ORDER-0001"}"#;
 const PREPAY: &str = r#"{"prepay_id":"wx26112221580621e9b071c00d9e093b0000"}"#;
@@ -32,6 +34,8 @@ enum Reply {
     CutInBody,
     /// Reads the request and keeps the connection open in silence.
     Silence,
+    /// Does the next when it is told to.
+    Held(oneshot::Receiver<Reply>),
 }
 
 fn good(status: u16, body: &str) -> Reply {
@@ -88,7 +92,10 @@ async fn serve(mut connection: TcpStream, script: Arc<Mutex<VecDeque<Reply>>>, s
         return;
     };
     seen.lock().unwrap().push(request);
-    let reply = script.lock().unwrap().pop_front();
+    let mut reply = script.lock().unwrap().pop_front();
+    if let Some(Reply::Held(next)) = reply {
+        reply = next.await.ok();
+    }
     let (status, headers, body, missing) = match reply {
         Some(Reply::Signed(status, body)) => {
             (status, signed(&WECHAT_KEY, PUBLIC_KEY_ID, body.as_bytes()), body, 0)
@@ -96,7 +103,7 @@ async fn serve(mut connection: TcpStream, script: Arc<Mutex<VecDeque<Reply>>>, s
         Some(Reply::With(status, headers, body)) => (status, headers, body, 0),
         Some(Reply::CutInBody) => (200, HeaderMap::new(), PREPAY.to_owned(), 10),
         Some(Reply::Silence) => return std::future::pending().await,
-        Some(Reply::Cut) | None => return,
+        Some(Reply::Cut | Reply::Held(_)) | None => return,
     };
     let mut head = format!("HTTP/1.1 {status} Status\r\nConnection: close\r\n");
     for (name, value) in &headers {
@@ -173,6 +180,7 @@ async fn nobody() -> String {
 struct Setup {
     client: Client,
     calls: Arc<Mutex<Vec<Call>>>,
+    seconds: Arc<AtomicI64>,
 }
 
 impl Setup {
@@ -184,17 +192,25 @@ impl Setup {
     fn believing(trusted_keys: TrustedKeys, base_url: &str, backup_url: Option<&str>) -> Self {
         let calls = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&calls);
+        let seconds = Arc::new(AtomicI64::new(0));
+        let watch = Arc::clone(&seconds);
+        let environment =
+            Environment { now: Arc::new(move || NOW + watch.load(Ordering::SeqCst)), ..environment() };
         let client = Client::new(Config {
             base_url: base_url.to_owned(),
             backup_url: backup_url.map(str::to_owned),
             merchant: merchant(),
             trusted_keys,
-            environment: environment(),
+            environment,
             user_agent: "everpaid-test/1".to_owned(),
             observer: Arc::new(move |call| heard.lock().unwrap().push(call.clone())),
         })
         .unwrap();
-        Self { client, calls }
+        Self { client, calls, seconds }
+    }
+
+    fn advance(&self, seconds: i64) {
+        self.seconds.fetch_add(seconds, Ordering::SeqCst);
     }
 
     async fn create(&self) -> Result<Created, Error> {
@@ -403,24 +419,23 @@ async fn a_number_that_would_change_the_path_is_not_sent() {
     assert!(stub.seen().is_empty());
 }
 
-#[tokio::test]
-async fn what_to_do_after_a_first_try() {
-    let (alone, both) =
-        (Setup::new(&nobody().await, None), Setup::new(&nobody().await, Some(&nobody().await)));
-    let check = |error: Error, eagerly: Option<Host>, as_question: Option<Host>, carefully: Option<Host>| {
+#[test]
+fn what_to_do_after_a_first_try() {
+    let check = |error: Error,
+                 eagerly: Option<Again>,
+                 as_question: Option<Again>,
+                 carefully: Option<Again>| {
         let expected =
             [(Repeat::Eagerly, eagerly), (Repeat::AsQuestion, as_question), (Repeat::Carefully, carefully)];
-        for (repeat, host) in expected {
-            assert_eq!(both.client.host_for_another(&error, repeat), host, "{error}");
-            let same = host.map(|_| Host::Primary);
-            assert_eq!(alone.client.host_for_another(&error, repeat), same, "{error}");
+        for (repeat, expected) in expected {
+            assert_eq!(again(&error, repeat), expected, "{error}");
         }
     };
-    let (primary, backup) = (Some(Host::Primary), Some(Host::Backup));
-    check(Error::NotDelivered { cause: String::new() }, backup, backup, backup);
-    check(Cause::ConnectionLost { detail: String::new() }.into(), backup, backup, backup);
-    check(Cause::TimedOut.into(), primary, None, None);
-    check(Cause::Unverified(VerifyError::Probe).into(), primary, primary, None);
+    let (same, other) = (Some(Again::SameHost), Some(Again::OtherHost));
+    check(Error::NotDelivered { cause: String::new() }, other, other, other);
+    check(Cause::ConnectionLost { detail: String::new() }.into(), other, other, other);
+    check(Cause::TimedOut.into(), same, None, None);
+    check(Cause::Unverified(VerifyError::Probe).into(), same, same, None);
     check(Cause::AcceptedOnly.into(), None, None, None);
     check(Cause::Unreadable { status: 502 }.into(), None, None, None);
     check(Error::Refused(api_error(429)), None, None, None);
@@ -428,9 +443,19 @@ async fn what_to_do_after_a_first_try() {
     check(Error::Unsendable { cause: String::new() }, None, None, None);
 
     let unheard = Error::from(Cause::ConnectionLost { detail: String::new() });
-    assert_eq!(both.client.host_for_another(&unheard, Repeat::WhenUndelivered), None);
+    assert_eq!(again(&unheard, Repeat::WhenUndelivered), None);
     let undelivered = Error::NotDelivered { cause: String::new() };
-    assert_eq!(both.client.host_for_another(&undelivered, Repeat::WhenUndelivered), backup);
+    assert_eq!(again(&undelivered, Repeat::WhenUndelivered), other);
+}
+
+#[tokio::test]
+async fn without_a_backup_host_the_same_one_is_tried_again() {
+    let (alone, both) =
+        (Setup::new(&nobody().await, None), Setup::new(&nobody().await, Some(&nobody().await)));
+    for first in [Host::Primary, Host::Backup] {
+        assert_eq!(alone.client.hosts_from(first), [Host::Primary]);
+        assert_eq!(both.client.hosts_from(first), [first, first.other()]);
+    }
 }
 
 #[tokio::test]
@@ -551,4 +576,162 @@ async fn a_bill_is_found_and_downloaded_with_a_signature_and_without_one() {
     assert_eq!(stub.seen()[0].target, asked);
     assert_eq!(files.seen()[0].target, "/v3/billdownload/file?token=a%2Fb");
     stub.seen().iter().chain(&files.seen()).for_each(Seen::assert_signed);
+}
+
+/// What one try did to the breaker of its host, in the order of the tries.
+fn switches(setup: &Setup) -> Vec<(Host, Switched)> {
+    let calls = setup.calls.lock().unwrap();
+    calls.iter().filter_map(|call| Some((call.host, call.switched?))).collect()
+}
+
+#[tokio::test]
+async fn a_host_that_does_not_answer_is_left_alone_until_one_call_finds_it_back() {
+    let lost = std::iter::repeat_with(|| Reply::Cut).take(5);
+    let primary = Stub::start(lost.chain([good(200, PREPAY), good(200, PREPAY)])).await;
+    let backup = Stub::start(std::iter::repeat_with(|| good(200, PREPAY)).take(8)).await;
+    let setup = Setup::new(&primary.url, Some(&backup.url));
+    for _ in 0..5 {
+        assert_eq!(setup.create().await, Ok(prepay_id()));
+    }
+    assert_eq!(switches(&setup), [(Host::Primary, Switched::Open)]);
+
+    for seconds in [0, 4] {
+        setup.advance(seconds);
+        assert_eq!(setup.create().await, Ok(prepay_id()));
+    }
+    assert_eq!(setup.tries()[10..], ["backup ok 200", "backup ok 200"]);
+    assert_eq!(primary.seen().len(), 5);
+
+    setup.advance(1);
+    for _ in 0..2 {
+        assert_eq!(setup.create().await, Ok(prepay_id()));
+    }
+    assert_eq!(setup.tries()[12..], ["primary ok 200", "primary ok 200"]);
+    assert_eq!(switches(&setup)[1..], [(Host::Primary, Switched::Closed)]);
+}
+
+#[tokio::test]
+async fn with_every_host_gone_a_call_fails_at_once_and_one_now_and_then_finds_out() {
+    let setup = Setup::new(&nobody().await, Some(&nobody().await));
+    for _ in 0..5 {
+        setup.create().await.unwrap_err();
+    }
+    assert_eq!(switches(&setup), [(Host::Primary, Switched::Open), (Host::Backup, Switched::Open)]);
+
+    for _ in 0..3 {
+        let error = setup.create().await.unwrap_err();
+        assert_eq!(error, Error::NotDelivered { cause: "not tried: no host has answered lately".to_owned() });
+    }
+    assert_eq!(setup.tries().len(), 10);
+
+    setup.advance(5);
+    for _ in 0..2 {
+        setup.create().await.unwrap_err();
+    }
+    assert_eq!(setup.tries()[10..], ["primary not_delivered -", "backup not_delivered -"]);
+}
+
+#[tokio::test]
+async fn a_second_try_does_not_go_to_a_host_that_rests() {
+    let primary = Stub::start([good(200, PREPAY), Reply::Cut, good(200, PREPAY)]).await;
+    let setup = Setup::new(&primary.url, Some(&nobody().await));
+    for _ in 0..5 {
+        let pass = setup.client.0.breakers.pass(&[Host::Backup], NOW).unwrap();
+        pass.end(Verdict::Unanswered, NOW);
+    }
+    for _ in 0..2 {
+        assert_eq!(setup.create().await, Ok(prepay_id()));
+    }
+    assert_eq!(setup.tries(), ["primary ok 200", "primary connection_lost -", "primary ok 200"]);
+}
+
+#[tokio::test]
+async fn an_answer_never_makes_a_host_rest() {
+    for reply in [
+        || unsigned(400, ERROR),
+        || good(404, ERROR),
+        || unsigned(429, ERROR),
+        || good(500, ERROR),
+        || unsigned(503, ERROR),
+        || probe(204, ""),
+    ] {
+        let stub = Stub::start(std::iter::repeat_with(reply).take(12)).await;
+        let setup = Setup::new(&stub.url, None);
+        for _ in 0..12 {
+            setup.client.close("ORDER-0001").await.unwrap_err();
+        }
+        assert_eq!((stub.seen().len(), switches(&setup)), (12, vec![]));
+    }
+}
+
+/// A gateway in front of nobody.
+#[tokio::test]
+async fn the_page_of_a_gateway_is_no_answer() {
+    let stub = Stub::start(std::iter::repeat_with(|| unsigned(502, "<html>")).take(6)).await;
+    let setup = Setup::new(&stub.url, None);
+    for _ in 0..6 {
+        setup.client.close("ORDER-0001").await.unwrap_err();
+    }
+    assert_eq!((stub.seen().len(), switches(&setup)), (5, vec![(Host::Primary, Switched::Open)]));
+}
+
+#[tokio::test]
+async fn of_many_calls_one_finds_out_and_the_others_learn_from_it() {
+    for is_back in [true, false] {
+        let (tell, held) = oneshot::channel();
+        let lost = std::iter::repeat_with(|| Reply::Cut).take(5);
+        let after = std::iter::repeat_with(|| good(200, REFUND)).take(3);
+        let stub = Stub::start(lost.chain([Reply::Held(held)]).chain(after)).await;
+        let setup = Setup::new(&stub.url, None);
+        for _ in 0..5 {
+            setup.client.refund("R@1", "{}").await.unwrap_err();
+        }
+        setup.advance(5);
+        let mut calls: Vec<_> = (0..4).map(|_| Box::pin(setup.client.refund("R@1", "{}"))).collect();
+        while stub.seen().len() < 6 {
+            assert!(poll_once(&mut calls[0]).await.is_none());
+            tokio::task::yield_now().await;
+        }
+        for call in &mut calls[1..] {
+            assert!(poll_once(call).await.is_none(), "it waits for the first");
+        }
+        tell.send(if is_back { good(200, REFUND) } else { Reply::Cut }).ok().unwrap();
+        for (at, call) in calls.into_iter().enumerate() {
+            let reason = call.await.map_err(|error| error.reason());
+            match (is_back, at) {
+                (true, _) => assert!(reason.is_ok(), "{reason:?}"),
+                (false, 0) => assert_eq!(reason, Err("connection_lost")),
+                (false, _) => assert_eq!(reason, Err("not_delivered")),
+            }
+        }
+        assert_eq!(stub.seen().len(), if is_back { 9 } else { 6 });
+    }
+}
+
+/// The result of a future that is asked once.
+async fn poll_once<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
+    std::future::poll_fn(|context| match std::pin::Pin::new(&mut *future).poll(context) {
+        std::task::Poll::Ready(result) => std::task::Poll::Ready(Some(result)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn whoever_finds_out_and_goes_away_leaves_it_to_the_next() {
+    let lost = std::iter::repeat_with(|| Reply::Cut).take(5);
+    let stub = Stub::start(lost.chain([Reply::Silence, good(200, REFUND)])).await;
+    let setup = Setup::new(&stub.url, None);
+    for _ in 0..5 {
+        setup.client.refund("R@1", "{}").await.unwrap_err();
+    }
+    setup.advance(5);
+    let mut call = Box::pin(setup.client.refund("R@1", "{}"));
+    while stub.seen().len() < 6 {
+        assert!(poll_once(&mut call).await.is_none());
+        tokio::task::yield_now().await;
+    }
+    drop(call);
+    assert!(setup.client.refund("R@1", "{}").await.is_ok());
+    assert_eq!(switches(&setup)[1..], [(Host::Primary, Switched::Closed)]);
 }

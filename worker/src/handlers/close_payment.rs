@@ -18,8 +18,9 @@ use crate::{
     transition::{self, Fact},
 };
 
-/// Longer than both tries of a question, or of a close, take.
-const CALL_LIMIT: Duration = Duration::from_secs(11);
+/// Longer than both tries of a question, or of a close, take, after the second in which somebody else
+/// finds out whether WeChat Pay is back.
+const CALL_LIMIT: Duration = Duration::from_secs(12);
 
 /// How long after the second close of one payment it is asked about.
 const NOT_YET_CLOSED: Duration = Duration::from_secs(5);
