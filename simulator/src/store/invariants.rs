@@ -90,7 +90,9 @@ const INVARIANTS: &[Invariant] = &[
             LEFT JOIN payment USING (mchid, out_trade_no)
             LEFT JOIN refund USING (mchid, out_refund_no)
             WHERE coalesce(notification.created_at < CASE
-                WHEN out_refund_no IS NULL THEN paid_at ELSE settled_at END, 1)",
+                WHEN out_refund_no IS NULL THEN paid_at
+                WHEN event = 'REFUND.ABNORMAL' AND refund.state <> 'ABNORMAL' THEN refund.created_at
+                ELSE settled_at END, 1)",
     },
     Invariant {
         rule: "a payment is told by one notification",

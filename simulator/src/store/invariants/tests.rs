@@ -44,6 +44,16 @@ async fn a_right_book_breaks_no_rule() {
     assert_eq!(after("").await, [""; 0]);
 }
 
+/// A person settles it later, and its time is that of the settlement from then on.
+#[tokio::test]
+async fn an_abnormal_refund_may_be_told_before_it_is_settled() {
+    let told = "INSERT INTO notification (id, mchid, out_trade_no, out_refund_no, event, notify_url, content,
+        created_at, state) VALUES ('n4', 'm', 'PAID', 'R2', 'REFUND.ABNORMAL', 'u', '{}', 6, 'taken')";
+    assert_eq!(after(told).await, [""; 0]);
+    let too_early = format!("{told}; UPDATE notification SET created_at = 5 WHERE id = 'n4'");
+    assert_eq!(after(&too_early).await, ["notification n4: nothing is told before it is true"]);
+}
+
 #[tokio::test]
 async fn each_wrong_is_found_and_named() {
     for (tampering, violation) in [
