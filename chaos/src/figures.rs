@@ -1,10 +1,14 @@
 //! What a run comes to, in a few lines.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    time::Duration,
+};
 
 use entity::{money_entry, order, order_event};
 
-use crate::{oracle::Witnesses, sink::Heard};
+use crate::{oracle::Witnesses, sink::Heard, weather::Spell};
 
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -14,43 +18,86 @@ pub struct Figures {
     endings: BTreeMap<String, u64>,
     payments: u64,
     refunds: BTreeMap<String, u64>,
+    cases: BTreeMap<String, u64>,
     told: u64,
     told_again: u64,
     refused_by_shop: u64,
-    pub troubles: BTreeMap<String, u64>,
+    troubles: BTreeMap<String, u64>,
     /// From WeChat Pay's time of payment to our booking, by how it was learnt.
     known: BTreeMap<String, Vec<Duration>>,
 }
 
 impl Figures {
-    pub fn add(&mut self, witnesses: &Witnesses, heard: &Heard) {
-        self.orders += witnesses.orders.len() as u64;
+    /// What one wave came to.
+    pub fn of(spells: &[Spell], witnesses: &Witnesses, heard: &Heard) -> Self {
+        let mut figures = Self {
+            orders: witnesses.orders.len() as u64,
+            payments: witnesses.payments.len() as u64,
+            told: heard.events.len() as u64,
+            told_again: heard.repeated,
+            refused_by_shop: heard.refused,
+            ..Self::default()
+        };
+        for spell in spells {
+            *figures.troubles.entry(spell.trouble.name()).or_default() += 1;
+        }
         for order in &witnesses.orders {
             let is_over = order.status == order::Status::Closed || order.status.is_paid();
-            self.finished += u64::from(is_over);
-            *self.endings.entry(format!("{:?}", order.status)).or_default() += 1;
+            figures.finished += u64::from(is_over);
+            *figures.endings.entry(format!("{:?}", order.status)).or_default() += 1;
         }
-        self.payments += witnesses.payments.len() as u64;
         for refund in &witnesses.refunds {
-            *self.refunds.entry(format!("{:?}", refund.status)).or_default() += 1;
+            *figures.refunds.entry(format!("{:?}", refund.status)).or_default() += 1;
         }
-        self.told += heard.events.len() as u64;
-        self.told_again += heard.repeated;
-        self.refused_by_shop += heard.refused;
+        for case in &witnesses.cases {
+            *figures.cases.entry(format!("{:?}", case.kind)).or_default() += 1;
+        }
+        let booked: HashMap<_, _> = witnesses
+            .entries
+            .iter()
+            .filter(|entry| entry.kind == money_entry::Kind::Payment)
+            .map(|entry| (&entry.payment_id, entry.booked_at))
+            .collect();
+        let taken: HashMap<_, _> = witnesses
+            .payments
+            .iter()
+            .filter_map(|payment| Some((&payment.id, payment.succeeded_at?)))
+            .collect();
         for event in &witnesses.events {
             if event.kind != order_event::Kind::PaymentSucceeded {
                 continue;
             }
-            let booked = witnesses.entries.iter().find(|entry| {
-                entry.kind == money_entry::Kind::Payment
-                    && Some(&entry.payment_id) == event.payment_id.as_ref()
-            });
-            let taken =
-                witnesses.payments.iter().find(|payment| Some(&payment.id) == event.payment_id.as_ref());
-            if let (Some(booked), Some(at)) = (booked, taken.and_then(|payment| payment.succeeded_at)) {
+            let times = event.payment_id.as_ref().and_then(|id| booked.get(id).zip(taken.get(id)));
+            if let Some((booked, taken)) = times {
                 let source = format!("{:?}", event.learnt_from).to_lowercase();
-                self.known.entry(source).or_default().push(booked.booked_at.since(at));
+                figures.known.entry(source).or_default().push(booked.since(*taken));
             }
+        }
+        figures
+    }
+
+    pub fn add(&mut self, other: Self) {
+        let Self { orders, finished, endings, payments, refunds, told, told_again, refused_by_shop, .. } =
+            other;
+        self.orders += orders;
+        self.finished += finished;
+        self.payments += payments;
+        self.told += told;
+        self.told_again += told_again;
+        self.refused_by_shop += refused_by_shop;
+        let counts = [
+            (&mut self.endings, endings),
+            (&mut self.refunds, refunds),
+            (&mut self.cases, other.cases),
+            (&mut self.troubles, other.troubles),
+        ];
+        for (mine, theirs) in counts {
+            for (what, count) in theirs {
+                *mine.entry(what).or_default() += count;
+            }
+        }
+        for (source, spans) in other.known {
+            self.known.entry(source).or_default().extend(spans);
         }
     }
 }
@@ -61,7 +108,13 @@ impl fmt::Display for Figures {
             counts.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
         };
         writeln!(f, "orders {}, finished {} ({})", self.orders, self.finished, list(&self.endings))?;
-        writeln!(f, "payments {}, refunds: {}", self.payments, list(&self.refunds))?;
+        writeln!(
+            f,
+            "payments {}, refunds: {}; cases: {}",
+            self.payments,
+            list(&self.refunds),
+            list(&self.cases)
+        )?;
         writeln!(
             f,
             "told {}, told again {}, not taken by the shop {}",

@@ -111,6 +111,11 @@ impl Life {
                 at += beats(chance, 0, 20);
             }
         }
+        // An old screen, found again.
+        if chance.random_bool(0.1) {
+            at += beats(chance, 20, 120);
+            life.act(at, Act::PayTheFirst);
+        }
         life.acts.sort_by_key(|(at, _)| *at);
         life
     }

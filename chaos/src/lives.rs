@@ -1,10 +1,10 @@
-//! Leads lives through one world after the other, a wave at a time.
+//! Leads lives through many worlds, a wave in each, as many side by side as there are cores.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZero, thread, time::Duration};
 
 use anyhow::{Context, ensure};
 use entity::{OrderId, Timestamp, order, payment, refund, webhook_delivery};
-use futures::future::join_all;
+use futures::{StreamExt, future::join_all, stream};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
@@ -18,6 +18,9 @@ use crate::{
     weather::{self, Spell, Trouble},
     world::World,
 };
+
+#[cfg(test)]
+mod tests;
 
 /// So many orders share a world.
 const WAVE: u64 = 500;
@@ -65,12 +68,20 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     println!("lives {}, seed {seed}", options.count);
     let credentials = tokio::task::spawn_blocking(Credentials::generate).await??;
     let (mut figures, mut findings) = (Figures::default(), Findings::default());
-    for wave in options.wave.map_or(0..waves, |wave| wave..wave + 1) {
-        let count = WAVE.min(options.count - wave * WAVE);
-        let chance = StdRng::seed_from_u64(seed.wrapping_mul(1_000_003).wrapping_add(wave));
-        let found = Wave::run(&credentials, chance, count, &mut figures)
-            .await
-            .with_context(|| format!("wave {wave}; again: {again} --wave {wave}"))?;
+    let side_by_side = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut ended = stream::iter(options.wave.map_or(0..waves, |wave| wave..wave + 1))
+        .map(|wave| {
+            let count = WAVE.min(options.count - wave * WAVE);
+            let chance = StdRng::seed_from_u64(seed.wrapping_mul(1_000_003).wrapping_add(wave));
+            let credentials = credentials.clone();
+            // A task of its own, or the waves would take turns on one core.
+            tokio::spawn(async move { (wave, Wave::run(&credentials, chance, count).await) })
+        })
+        .buffered(side_by_side);
+    while let Some(ended) = ended.next().await {
+        let (wave, ended) = ended?;
+        let (of_wave, found) = ended.with_context(|| format!("wave {wave}; again: {again} --wave {wave}"))?;
+        figures.add(of_wave);
         if !found.is_clean() {
             println!("wave {wave}: {found}; again: {again} --wave {wave}");
             for (kind, what) in found.all().take(PRINTED) {
@@ -109,11 +120,24 @@ impl Wave {
         credentials: &Credentials,
         mut chance: StdRng,
         count: u64,
-        figures: &mut Figures,
-    ) -> anyhow::Result<Findings> {
-        let world = World::begin(credentials, chance.random()).await?;
+    ) -> anyhow::Result<(Figures, Findings)> {
         let spells = weather::draw(&mut chance);
-        weather::count(&spells, &mut figures.troubles);
+        let wave = Self::lead(credentials, chance, spells, count).await?;
+        let (figures, found) = wave.judge().await?;
+        if let Some(kept) = wave.world.end(!found.is_clean()).await? {
+            println!("the database is in {}", kept.display());
+        }
+        Ok((figures, found))
+    }
+
+    /// Leads that many lives to their end in that weather.
+    async fn lead(
+        credentials: &Credentials,
+        mut chance: StdRng,
+        spells: Vec<Spell>,
+        count: u64,
+    ) -> anyhow::Result<Self> {
+        let world = World::begin(credentials, chance.random()).await?;
         let lives: Vec<_> = (0..count).map(|_| Life::draw(&mut chance)).collect();
         let mut happenings: BTreeMap<Duration, Vec<Happening>> = BTreeMap::new();
         let mut at = |moment: Duration, what| happenings.entry(moment).or_default().push(what);
@@ -142,13 +166,10 @@ impl Wave {
         };
         for (moment, now) in happenings {
             wave.pass_until(wave.began + moment).await?;
-            let t = std::time::Instant::now();
-            let n = now.len();
             wave.happen(now).await?;
-            eprintln!("{moment:?} {n} happenings {:?}", t.elapsed());
         }
         wave.come_to_rest().await?;
-        wave.judge(figures).await
+        Ok(wave)
     }
 
     /// Lets time pass, beat by beat where something is due.
@@ -156,9 +177,7 @@ impl Wave {
         while let Some(due) =
             self.world.next_due().await?.map(|due| self.on_beat(due)).filter(|due| *due < moment)
         {
-            let t = std::time::Instant::now();
             self.world.move_to(due.max(self.world.now() + BEAT)).await?;
-            eprintln!("   moved {:?}", t.elapsed());
         }
         self.world.move_to(moment).await
     }
@@ -191,7 +210,7 @@ impl Wave {
 
     async fn begin(&mut self, spell: usize) -> anyhow::Result<()> {
         match &self.spells[spell].trouble {
-            Trouble::Fault(fault) => {
+            Trouble::Fault(fault) | Trouble::Denial(fault) => {
                 let number = self.world.simulator.add_fault(fault.clone()).context("an impossible fault")?;
                 self.faults.insert(spell, number);
             }
@@ -347,12 +366,12 @@ impl Wave {
         Ok(orders + payments + refunds + deliveries == 0 && self.world.next_due().await?.is_none())
     }
 
-    async fn judge(self, figures: &mut Figures) -> anyhow::Result<Findings> {
+    async fn judge(&self) -> anyhow::Result<(Figures, Findings)> {
         let witnesses = Witnesses::call(&self.world).await?;
-        let mut found = {
+        let (figures, mut found) = {
             let heard = self.world.sink.heard();
-            figures.add(&witnesses, &heard);
-            witnesses.judge(&heard)
+            let denied = self.spells.iter().any(|spell| matches!(spell.trouble, Trouble::Denial(_)));
+            (Figures::of(&self.spells, &witnesses, &heard), witnesses.judge(&heard, denied))
         };
         for broken in self.world.simulator.check_ledger().await? {
             found.wrong.push(format!("WeChat Pay's own ledger: {broken}"));
@@ -361,7 +380,6 @@ impl Wave {
         if witnesses.orders.len() != placed {
             found.lost.push(format!("{placed} orders were answered, {} are there", witnesses.orders.len()));
         }
-        self.world.end().await?;
-        Ok(found)
+        Ok((figures, found))
     }
 }

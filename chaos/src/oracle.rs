@@ -6,11 +6,11 @@ use std::{
 };
 
 use entity::{
-    Fen, OrderId, PaymentId, job,
+    Fen, OrderId, PaymentId, case, job,
     money_entry::{self, Kind as Booked},
     notification, order, order_event, payment, refund, told_event, webhook_delivery,
 };
-use sea_orm::EntityTrait;
+use sea_orm::{EntityTrait, QueryOrder};
 use simulator::{Ledger, RefundSource};
 
 use crate::{sink::Heard, world::World};
@@ -31,6 +31,7 @@ pub struct Findings {
 }
 
 /// What both sides know after a wave.
+#[derive(Clone)]
 pub struct Witnesses {
     pub ledger: Ledger,
     /// The numbers of the payments that WeChat Pay would still take money for.
@@ -39,6 +40,8 @@ pub struct Witnesses {
     pub payments: Vec<payment::Model>,
     pub refunds: Vec<refund::Model>,
     pub entries: Vec<money_entry::Model>,
+    pub cases: Vec<case::Model>,
+    /// As they happened to each order.
     pub events: Vec<order_event::Model>,
     pub told: Vec<told_event::Model>,
     pub deliveries: Vec<webhook_delivery::Model>,
@@ -66,7 +69,8 @@ impl Witnesses {
             payments,
             refunds: refund::Entity::find().all(db).await?,
             entries: money_entry::Entity::find().all(db).await?,
-            events: order_event::Entity::find().all(db).await?,
+            cases: case::Entity::find().all(db).await?,
+            events: order_event::Entity::find().order_by_asc(order_event::Column::Seq).all(db).await?,
             told: told_event::Entity::find().all(db).await?,
             deliveries: webhook_delivery::Entity::find().all(db).await?,
             notifications: notification::Entity::find().all(db).await?,
@@ -74,12 +78,14 @@ impl Witnesses {
         })
     }
 
-    /// Every promise, one after the other.
-    pub fn judge(&self, heard: &Heard) -> Findings {
+    /// Every promise, one after the other. Where WeChat Pay `denied` what it had, nobody can know better:
+    /// such a payment is over here and payable there, until somebody pays it.
+    pub fn judge(&self, heard: &Heard, denied: bool) -> Findings {
         let mut found = Findings::default();
         self.judge_payments(&mut found);
         self.judge_refunds(&mut found);
-        self.judge_orders(&mut found);
+        self.judge_orders(denied, &mut found);
+        self.judge_cases(&mut found);
         self.judge_rest(&mut found);
         self.judge_telling(heard, &mut found);
         found
@@ -161,7 +167,7 @@ impl Witnesses {
     }
 
     /// Orders are paid, refunded and closed if and only if the books say so.
-    fn judge_orders(&self, found: &mut Findings) {
+    fn judge_orders(&self, denied: bool, found: &mut Findings) {
         let mut payments: HashMap<&OrderId, Vec<&payment::Model>> = HashMap::new();
         for payment in &self.payments {
             payments.entry(&payment.order_id).or_default().push(payment);
@@ -200,7 +206,9 @@ impl Witnesses {
             for payment in payments.get(&order.id).into_iter().flatten() {
                 if !payment.status.is_at_rest() {
                     found.stuck.push(format!("payment {} is {:?}", payment.out_trade_no, payment.status));
-                } else if self.open.contains(&payment.out_trade_no) {
+                } else if self.open.contains(&payment.out_trade_no)
+                    && !(denied && payment.status == payment::Status::Failed)
+                {
                     let status = payment.status;
                     found.wrong.push(format!(
                         "{} is {status:?} and can be paid at WeChat Pay",
@@ -213,6 +221,45 @@ impl Witnesses {
             seqs.sort_unstable();
             if !seqs.iter().copied().eq(1..=order.event_seq) {
                 found.wrong.push(format!("order {number} has events {seqs:?} of {}", order.event_seq));
+            }
+        }
+    }
+
+    /// Money that nobody expected is a case, and a surplus went back or waits for a person.
+    fn judge_cases(&self, found: &mut Findings) {
+        let known: HashSet<_> =
+            self.cases.iter().filter_map(|case| Some((case.kind, case.payment_id.as_ref()?))).collect();
+        let waiting: HashSet<_> = self
+            .cases
+            .iter()
+            .filter(|case| case.resolved_at.is_none())
+            .filter_map(|case| case.payment_id.as_ref())
+            .collect();
+        let mut back: HashMap<&PaymentId, i64> = HashMap::new();
+        for entry in self.entries.iter().filter(|entry| entry.kind == Booked::SurplusRefund) {
+            *back.entry(&entry.payment_id).or_default() += entry.amount.0;
+        }
+        for surplus in self.entries.iter().filter(|entry| entry.kind == Booked::Surplus) {
+            let payment = &surplus.payment_id;
+            if !known.contains(&(case::Kind::Surplus, payment)) {
+                found.lost.push(format!("surplus {payment} is no case"));
+            }
+            let went_back = back.get(payment).copied().unwrap_or_default();
+            if went_back != surplus.amount.0 && !waiting.contains(payment) {
+                found.lost.push(format!("{went_back} fen of surplus {payment} went back, and nobody knows"));
+            }
+        }
+        let mut closed: HashSet<&OrderId> = HashSet::new();
+        for event in &self.events {
+            match event.kind {
+                order_event::Kind::OrderClosed => drop(closed.insert(&event.order_id)),
+                order_event::Kind::PaymentSucceeded if closed.contains(&event.order_id) => {
+                    let payment = event.payment_id.as_ref();
+                    if !payment.is_some_and(|id| known.contains(&(case::Kind::LatePayment, id))) {
+                        found.lost.push(format!("late payment {payment:?} is no case"));
+                    }
+                }
+                _ => {}
             }
         }
     }

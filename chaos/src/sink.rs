@@ -19,7 +19,7 @@ use standardwebhooks::Webhook;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// What the shop knows.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Heard {
     /// By the event's id, each as it was first told.
     pub events: BTreeMap<String, Event>,

@@ -3,6 +3,7 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU32,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -38,7 +39,7 @@ pub struct World {
     config: Config,
     running: Option<Running>,
     http: reqwest::Client,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl World {
@@ -76,8 +77,7 @@ impl World {
         Migrator::up(db.migrator(), None).await.context("migrating")?;
         db.close().await?;
         let http = reqwest::Client::builder().no_proxy().build()?;
-        let mut world =
-            Self { simulator, sink, mini_program, clock, config, running: None, http, _directory: directory };
+        let mut world = Self { simulator, sink, mini_program, clock, config, running: None, http, directory };
         world.start().await?;
         Ok(world)
     }
@@ -176,9 +176,10 @@ impl World {
         Ok((status, answer.json().await?))
     }
 
-    pub async fn end(mut self) -> anyhow::Result<()> {
+    /// The database's directory is kept if somebody should look into it.
+    pub async fn end(mut self, keep: bool) -> anyhow::Result<Option<PathBuf>> {
         self.running.take().context("everpaid runs")?.stop().await?;
         self.simulator.stop().await;
-        Ok(())
+        Ok(keep.then(|| self.directory.keep()))
     }
 }
