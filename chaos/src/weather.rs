@@ -89,6 +89,8 @@ pub fn draw(chance: &mut StdRng) -> Vec<Spell> {
     if chance.random_bool(0.1) {
         let (from, until) = span(chance);
         let denial = Fault::new(FaultKind::NotFound).on(Target::Query);
+        // What it has denied and would not tell of either, only its bill could show.
+        spells.retain(|spell| !spell.trouble.is(FaultKind::Silent));
         spells.push(Spell { from, until, trouble: Trouble::Denial(denial) });
     }
     for trouble in [Trouble::ShopDown, Trouble::Restart, Trouble::Restart, Trouble::JobsForgotten] {
@@ -108,6 +110,10 @@ fn span(chance: &mut StdRng) -> (Duration, Duration) {
 }
 
 impl Trouble {
+    fn is(&self, kind: FaultKind) -> bool {
+        matches!(self, Self::Fault(fault) if fault.kind == kind)
+    }
+
     /// The word for it in the figures.
     pub fn name(&self) -> String {
         match self {

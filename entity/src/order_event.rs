@@ -156,8 +156,10 @@ pub enum Source {
     Call,
     /// WeChat Pay, by a notification.
     Notification,
-    /// WeChat Pay, when asked.
+    /// WeChat Pay, when asked in our own time.
     Query,
+    /// WeChat Pay, when asked because a page was waiting.
+    Page,
     /// Our own rules, for example time that ran out.
     Rule,
     /// A person, with a command.

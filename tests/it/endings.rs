@@ -169,6 +169,45 @@ async fn a_close_whose_answer_is_lost_is_settled_by_asking() {
     }
 }
 
+/// WeChat Pay handed out a prepay, took the money, told nobody, and now denies all of it.
+#[tokio::test]
+async fn what_wechat_pay_has_known_is_not_given_up_when_it_denies_it() {
+    for system in TestSystem::each_way().await {
+        system.wechat(Fault::new(FaultKind::Silent).on(Target::Notify));
+        let order = system.place_order("T-DENIED").await;
+        let payment = system.ready_payment(&order).await;
+        system.payer_pays(&payment).await;
+        system.wechat(Fault::new(FaultKind::NotFound).on(Target::Query));
+        for _ in 0..3 {
+            system.advance(HOUR).await;
+        }
+        assert_eq!(system.order(&order).await.status, order::Status::Closing);
+        system.wechat_is_well();
+        system.advance(HOUR).await;
+        system.order_is_paid(&order).await;
+        system.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_wechat_pay_has_forgotten_for_a_day_is_over() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-FORGOTTEN").await;
+        system.ready_payment(&order).await;
+        system.wechat(Fault::new(FaultKind::NotFound).on(Target::Query));
+        for _ in 0..23 {
+            system.advance(HOUR).await;
+        }
+        assert_eq!(system.order(&order).await.status, order::Status::Closing);
+        for _ in 0..3 {
+            system.advance(HOUR).await;
+        }
+        assert_eq!(system.order(&order).await.status, order::Status::Closed);
+        assert_eq!(system.payment_of(&order).await.status, payment::Status::Failed);
+        system.end().await;
+    }
+}
+
 /// The payer changes from the QR code to the mini-program: only one of them can be paid at a time.
 #[tokio::test]
 async fn another_method_waits_until_the_first_is_closed() {

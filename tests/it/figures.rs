@@ -48,6 +48,11 @@ async fn after_a_day_every_metric_has_a_value() {
     system.payer_pays(&payment).await;
     system.advance(Duration::from_secs(5)).await;
     system.order_is_paid(&asked).await;
+    let looked = system.place_order("T-LOOKED").await;
+    let payment = system.ready_payment(&looked).await;
+    system.payer_pays(&payment).await;
+    system.confirm(&looked, &payment.id).await;
+    system.order_is_paid(&looked).await;
     system.wechat_is_well();
     let closed = system.place_order("T-CLOSED").await;
     system.ready_payment(&closed).await;
@@ -94,6 +99,7 @@ async fn after_a_day_every_metric_has_a_value() {
         ("everpaid_payments_ended_total{status=\"failed\"", 1.0),
         ("everpaid_payment_known_seconds_count{source=\"notification\"", 1.0),
         ("everpaid_payment_known_seconds_count{source=\"query\"", 1.0),
+        ("everpaid_payment_known_seconds_count{source=\"page\"", 1.0),
         ("everpaid_payment_known_seconds_sum{source=\"query\"", 5.0),
         ("everpaid_notifications_settled_total{verdict=\"applied\"", 2.0),
         ("everpaid_notifications_foreign_total", 1.0),

@@ -165,17 +165,20 @@ async fn notified_before_the_create_is_answered_and_the_answer_lost() {
         let wire = system.wired().await;
         wire.now(Rule::Lose("POST /v3/pay/transactions/native"));
         system.wechat(Fault::new(FaultKind::PayBeforeAnswer).on(Target::Create));
-        let opened = stream::iter(0..size(50, 2000)).map(|n| {
-            let system = &system;
-            async move {
-                let order = system.place_order(&format!("T-{n}")).await;
+        let numbers: Vec<_> = (0..size(50, 2000)).map(|n| format!("T-{n}")).collect();
+        let mut orders = Vec::new();
+        for part in numbers.chunks(AT_ONCE) {
+            let opened = part.iter().map(async |number| {
+                let order = system.place_order(number).await;
                 system.open_payment(&order).await;
-                system.order_is_paid(&order).await;
                 order
+            });
+            orders.extend(join_all(opened).await);
+            // So many unheard answers open the circuit breaker, and what it holds back goes out later.
+            for _ in 0..4 {
+                system.advance(5 * SECOND).await;
             }
-        });
-        let orders: Vec<_> = opened.buffer_unordered(AT_ONCE).collect().await;
-        system.jobs_are_idle().await;
+        }
         let mut by_notification = 0;
         for order in &orders {
             let timeline = system.timeline(order).await;
@@ -192,7 +195,9 @@ async fn notified_before_the_create_is_answered_and_the_answer_lost() {
             orders.len()
         );
         assert!(answers >= orders.len(), "each create was answered, and nobody heard it");
-        assert_eq!((lost, by_notification), (0, orders.len()));
+        assert_eq!(lost, 0);
+        // Those that went out together with the first question may be known by it.
+        assert!(by_notification >= orders.len() / 2, "{by_notification}");
         system.end().await;
     }
 }
@@ -480,8 +485,8 @@ async fn after_an_outage_no_more_calls_are_made_than_the_budget_allows() {
         }
         let down_at = wire.passed().len();
         system.clock.advance(10 * MINUTE);
-        // It is felt by those that have their turn.
-        wire.has_seen(down_at + 100, "").await;
+        // One finds out that WeChat Pay is still away, and the others learn it from the circuit breaker.
+        wire.has_seen(down_at + 1, "").await;
         // Whatever failed is due again, together with what never had its turn.
         system.wechat_is_well();
         system.clock.advance(MINUTE);

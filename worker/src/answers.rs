@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use entity::{
     Timestamp, Txn, order,
-    order_event::Source,
+    order_event::{self, Source},
     payment::{self, Status},
 };
 use jobs::RequestPrepay;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter,
+};
 
 use crate::{
     Merchant,
@@ -26,22 +28,26 @@ pub(crate) const CALL_IS_OVER: Duration = Duration::from_secs(6 * 60);
 /// Two answers "no such payment" count as one unless this lies between them.
 const NOT_FOUND_TWICE: Duration = Duration::from_secs(60);
 
+/// The same of a payment that WeChat Pay has known: its memory is more likely to fail than its word.
+const NOT_FOUND_ANY_MORE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How long after it was found unpaid the payment's bytes go out again.
 const FETCH_AGAIN: Duration = Duration::from_secs(30);
 
-/// WeChat Pay told how the payment stands.
+/// WeChat Pay told how the payment stands, to whom: [`Source::Query`] or [`Source::Page`].
 pub(crate) async fn told(
     txn: &Txn,
     merchant: &Merchant,
     pair: &mut Pair,
     word: &Result<Word, Mismatch>,
+    asked_by: Source,
 ) -> Result<Moved, DbErr> {
     asked(txn, pair, None).await?;
     match word {
-        Ok(Word::Paid(paid)) => policies::receive(txn, merchant, pair, paid, Source::Query).await,
-        Ok(Word::Closed) => apply(txn, pair, &Fact::CloseConfirmed).await,
+        Ok(Word::Paid(paid)) => policies::receive(txn, merchant, pair, paid, asked_by).await,
+        Ok(Word::Closed) => apply(txn, pair, &Fact::CloseConfirmed, asked_by).await,
         Ok(Word::Unpaid) => {
-            let moved = apply(txn, pair, &Fact::FoundUnpaid).await?;
+            let moved = apply(txn, pair, &Fact::FoundUnpaid, asked_by).await?;
             // It exists and nothing to pay with came back: the same bytes fetch it. Not at once: if
             // WeChat Pay refuses them again, we are back here.
             let job = RequestPrepay::of(&pair.payment.id);
@@ -55,7 +61,7 @@ pub(crate) async fn told(
         }
         Err(mismatch) => {
             tracing::error!(payment.id = %pair.payment.id, %mismatch, "WeChat Pay's answer contradicts what we know");
-            transition::report_mismatch(txn, pair, *mismatch, Source::Query).await?;
+            transition::report_mismatch(txn, pair, *mismatch, asked_by).await?;
             Ok(Moved::Unchanged)
         }
     }
@@ -79,7 +85,7 @@ pub(crate) enum NotFound {
 }
 
 /// WeChat Pay knows no such payment. That settles it only when no create of ours can still arrive,
-/// and when it says so twice.
+/// and when it says so twice; if it has known the payment before, when it still says so a day later.
 pub(crate) async fn not_found(txn: &Txn, pair: &mut Pair) -> Result<NotFound, DbErr> {
     let now = txn.now().await?;
     let first = pair.payment.not_found_at.unwrap_or(now);
@@ -87,15 +93,28 @@ pub(crate) async fn not_found(txn: &Txn, pair: &mut Pair) -> Result<NotFound, Db
     let still_asked_for = jobs::is_asked_for(txn, &RequestPrepay::of(&pair.payment.id)).await?;
     let last_create = last_create(txn, &pair.payment).await?;
     let over = last_create.is_none_or(|at| now.since(at) >= CALL_IS_OVER);
+    let doubted_for = if was_known(txn, &pair.payment).await? { NOT_FOUND_ANY_MORE } else { NOT_FOUND_TWICE };
     if over
         && !still_asked_for
-        && now.since(first) >= NOT_FOUND_TWICE
-        && matches!(apply(txn, pair, &Fact::NeverExisted).await?, Moved::To(_))
+        && now.since(first) >= doubted_for
+        && matches!(apply(txn, pair, &Fact::NeverExisted, Source::Query).await?, Moved::To(_))
     {
         return Ok(NotFound::Settled);
     }
-    let settles_at = last_create.map_or(first, |at| at + CALL_IS_OVER).max(first + NOT_FOUND_TWICE);
+    let settles_at = last_create.map_or(first, |at| at + CALL_IS_OVER).max(first + doubted_for);
     Ok(if settles_at > now { NotFound::SettlesAt(settles_at) } else { NotFound::Open })
+}
+
+/// Has WeChat Pay ever shown that the payment is there?
+async fn was_known(txn: &Txn, payment: &payment::Model) -> Result<bool, DbErr> {
+    let shown = [order_event::Kind::PrepayIssued, order_event::Kind::FoundUnpaid];
+    let seen = order_event::Entity::find()
+        .filter(order_event::Column::OrderId.eq(payment.order_id.clone()))
+        .filter(order_event::Column::PaymentId.eq(payment.id.clone()))
+        .filter(order_event::Column::Kind.is_in(shown))
+        .count(txn)
+        .await?;
+    Ok(seen > 0)
 }
 
 /// When a create may last have been signed: as the payment says, or, if the job that sends it died,
@@ -105,8 +124,8 @@ async fn last_create(txn: &Txn, payment: &payment::Model) -> Result<Option<Times
     Ok(payment.create_signed_at.max(died))
 }
 
-async fn apply(txn: &Txn, pair: &mut Pair, fact: &Fact) -> Result<Moved, DbErr> {
-    let moved = transition::apply(txn, pair, fact, Source::Query).await?;
+async fn apply(txn: &Txn, pair: &mut Pair, fact: &Fact, asked_by: Source) -> Result<Moved, DbErr> {
+    let moved = transition::apply(txn, pair, fact, asked_by).await?;
     if let Moved::Refused(refused) = &moved {
         tracing::warn!(payment.id = %pair.payment.id, %refused, "WeChat Pay's answer does not fit");
     }

@@ -222,6 +222,7 @@ fn of_source(source: Source) -> (&'static str, &'static str) {
         Source::Call => ("微信支付当时的回答", "WeChat Pay's answer to our call"),
         Source::Notification => ("微信支付通知", "WeChat Pay's notification"),
         Source::Query => ("向微信支付查得", "WeChat Pay, when asked"),
+        Source::Page => ("应页面请求向微信支付查得", "WeChat Pay, when asked for a page"),
         Source::Rule => ("按规则", "by our rules"),
         Source::Person => ("人工", "by a person"),
     }

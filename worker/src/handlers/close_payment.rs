@@ -94,7 +94,7 @@ async fn told(
         .db
         .write(async |txn| {
             let mut pair = transition::load(txn, payment).await?;
-            answers::told(txn, merchant, &mut pair, &word).await?;
+            answers::told(txn, merchant, &mut pair, &word, Source::Query).await?;
             crash_point!("close_payment.applied");
             if pair.payment.status.is_at_rest() {
                 return run.done(txn).await;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use entity::{
     Txn,
+    job::Lane,
+    order_event::Source,
     payment::{self, Status},
 };
 use jobs::{ConfirmPayment, Failure, Finished, Run, backoff, crash_point};
@@ -77,11 +79,16 @@ async fn told(
 ) -> Result<Finished, Failure> {
     let word = facts::read(said, payment);
     let merchant = context.merchant(&payment.merchant)?;
+    // Only those who wait put this job among the urgent ones.
+    let asked_by = match run.lane {
+        Lane::Interactive => Source::Page,
+        Lane::Background => Source::Query,
+    };
     context
         .db
         .write(async |txn| {
             let mut pair = transition::load(txn, payment).await?;
-            let moved = answers::told(txn, merchant, &mut pair, &word).await?;
+            let moved = answers::told(txn, merchant, &mut pair, &word, asked_by).await?;
             crash_point!("confirm_payment.applied");
             match moved {
                 Moved::To(status) if status.is_at_rest() => run.done(txn).await,
