@@ -216,7 +216,11 @@ impl Wave {
             }
             Trouble::ShopDown => self.world.sink.set_down(true),
             Trouble::Restart => self.world.restart().await?,
-            Trouble::JobsForgotten => self.world.forget_jobs().await?,
+            Trouble::JobsForgotten => {
+                self.world.forget_jobs().await?;
+                // It would ask for its sweeper again within a minute of real time, which no wave lasts.
+                self.world.restart().await?;
+            }
         }
         Ok(())
     }
