@@ -84,3 +84,31 @@ export function openClock() {
   };
   return clock;
 }
+
+/** Time that stands still until the test lets it pass. */
+export function openStoppedClock() {
+  let waiting = [];
+  let told = () => {};
+  const clock = {
+    ms: 0,
+    now: () => clock.ms,
+    pause: (ms) =>
+      new Promise((resolve) => {
+        waiting.push({ ms, resolve });
+        told();
+      }),
+    /** Waits until somebody waits, then lets that time pass; resolves to how long it was. */
+    async pass() {
+      if (waiting.length === 0) await new Promise((resolve) => (told = resolve));
+      const [longest, all] = [Math.max(...waiting.map(({ ms }) => ms)), waiting];
+      waiting = [];
+      clock.ms += longest;
+      for (const { resolve } of all) resolve();
+      return longest;
+    },
+    get waits() {
+      return waiting.length;
+    },
+  };
+  return clock;
+}
