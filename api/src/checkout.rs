@@ -17,6 +17,7 @@ use crate::{app::App, notice::Notice, problem::ApiError, request::Segment};
 #[include = "*.css"]
 #[include = "*.js"]
 #[include = "*.svg"]
+#[exclude = "mini-program/*"]
 #[exclude = "tests/*"]
 struct Files;
 
