@@ -95,10 +95,16 @@ test("AC1 AC2 UX2 one tap, WeChat's cashier, and 支付成功 when the server sa
 test("a second tap is not a second payment", async () => {
   const page = showPage({ order: [PENDING, PAID] });
   await page.until("ready");
+  let close;
+  phone.cashier = () => new Promise((resolve) => (close = resolve));
   page.tap();
   page.tap();
+  await page.until("cashier");
+  page.tap();
+  close("requestPayment:ok");
   await page.until("paid");
   assert.deepEqual(phone.calls, ["login", "requestPayment"]);
+  assert.deepEqual(server.asked, ["order", "login", "open", "confirm", "order"]);
 });
 
 test("AC4 whoever cancels reads so, and can pay again", async () => {
@@ -166,6 +172,7 @@ test("it looks again when the page is shown, and not while it is hidden", async 
   page.component.triggerPageLifeTime("hide");
   server.says({ order: PAID });
   page.component.triggerPageLifeTime("show");
+  page.component.triggerPageLifeTime("show");
   await page.until("paid");
   assert.deepEqual(page.told, [["paid", "paid"]], "paid elsewhere is paid, too");
   page.component.triggerPageLifeTime("show");
@@ -223,22 +230,88 @@ test("the secret may come later, and change", async () => {
   await page.until("gone");
 });
 
-test("an answer about the order before is not shown", async () => {
-  let answer;
-  const held = new Promise((resolve) => (answer = resolve));
+/** Holds what the server answers from now on; `heard` resolves when that many answers were let through. */
+function hold(phone, answers = 1) {
   const { request } = phone;
-  phone.request = async (options) => {
-    await held;
-    request(options);
-  };
+  const held = {};
+  const opened = new Promise((open) => (held.open = open));
+  held.heard = new Promise((heard) => {
+    phone.request = (options) =>
+      request({
+        ...options,
+        async success(answer) {
+          await opened;
+          options.success(answer);
+          answers -= 1;
+          if (answers === 0) setImmediate(heard);
+        },
+      });
+  });
+  return held;
+}
+
+test("an answer about the order before is not shown", async () => {
+  const { request } = phone;
+  const held = hold(phone);
   const page = showPage({ order: PAID });
   phone.request = request;
   page.component.setData({ clientSecret: "cs_nothing" });
   await page.until("gone");
-  answer();
-  await new Promise((heard) => server.http.once("request", (_, response) => response.once("close", heard)));
-  await new Promise(setImmediate);
+  held.open();
+  await held.heard;
   assert.deepEqual([page.component.data.screen, page.told], ["gone", []]);
+});
+
+test("how a try for the order before ended is not shown either", async () => {
+  const page = showPage({ order: PENDING });
+  let close;
+  phone.cashier = () => new Promise((resolve) => (close = resolve));
+  await page.until("ready");
+  page.tap();
+  await page.until("cashier");
+  page.component.setData({ clientSecret: "cs_nothing" });
+  await page.until("gone");
+  const held = hold(phone, 2);
+  held.open();
+  close("requestPayment:fail cancel");
+  await held.heard;
+  assert.deepEqual([page.component.data.screen, page.told], ["gone", []]);
+});
+
+test("nobody is asked while nobody looks", async () => {
+  const page = showPage({ order: LOST });
+  await page.until("offline");
+  page.component.triggerPageLifeTime("hide");
+  await clock.pass();
+  await new Promise(setImmediate);
+  assert.equal(phone.requests, 1);
+  server.says({ order: { body: { order: order("closing", payment("closed")) } } });
+  const held = hold(phone);
+  page.component.triggerPageLifeTime("show");
+  page.component.triggerPageLifeTime("hide");
+  held.open();
+  await page.until("closing");
+  await held.heard;
+  assert.equal(clock.waits, 0, "it was hidden while the answer was on its way");
+});
+
+test("while the cashier is open nobody asks for what was unclear before", async () => {
+  const page = showPage({ order: PENDING });
+  await page.until("ready");
+  server.says({ confirm: problem(503, "busy") });
+  page.tap();
+  for (let asks = 0; asks < 4; asks += 1) await clock.pass();
+  await page.until("unknown");
+  server.says({});
+  page.tap();
+  await page.until("ready");
+  phone.cashier = async () => null;
+  page.tap();
+  await page.until("cashier");
+  const { requests } = phone;
+  await clock.pass();
+  await new Promise(setImmediate);
+  assert.deepEqual([page.component.data.screen, phone.requests], ["cashier", requests]);
 });
 
 test("type grows with the payer's WeChat", async () => {

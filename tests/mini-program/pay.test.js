@@ -186,12 +186,15 @@ test("a code that was not taken is got anew, once", async () => {
   assert.deepEqual([always.result.outcome, always.result.code, always.phone.codes], ["failed", "authorization_expired", 2]);
 });
 
-test("WeChat that does not answer the server is asked once more, after a pause", async () => {
+test("WeChat that does not answer the server is asked again about the same code, after a pause", async () => {
   const away = problem(503, "wechat_unavailable", { retryable: true });
   const { result, clock, phone } = await payWith({ login: away });
-  assert.deepEqual([result.outcome, result.code, result.requestId, phone.codes], ["failed", "wechat_unavailable", "req_1", 2]);
-  assert.deepEqual(clock.waits, [1000]);
+  assert.deepEqual([result.outcome, result.code, result.requestId, phone.codes], ["failed", "wechat_unavailable", "req_1", 1]);
+  assert.deepEqual(clock.waits, [1000, 1000]);
   assert.match(result.message, /不会重复扣款/);
+  const spent = await payWith({ login: [away, problem(400, "authorization_expired"), { body: { app_id: APP_ID, openid: OPENID } }], order: PAID });
+  assert.equal(spent.result.outcome, "paid");
+  assert.deepEqual(server.requests.slice(0, 3).map(({ body }) => body.code), ["code-1", "code-1", "code-2"]);
 });
 
 test("a login that WeChat refuses is told", async () => {
@@ -227,6 +230,7 @@ test("what the server refuses is told in words, and offered again only where tha
     [401, "unauthorized", false, /订单打不开/],
     [404, "order_not_found", false, /订单打不开/],
     [400, "app_unknown", false, /没有接受这次请求/],
+    [403, "payer_refused", false, /联系商家/],
     [400, "a_code_of_next_year", true, /没有接受这次请求/],
   ];
   for (const [status, code, mayRetry, words] of cases) {
@@ -248,7 +252,7 @@ test("a payment that WeChat Pay refused while it was waited for is told", async 
 test("no network: safe to try again, and no cashier", async () => {
   const { result, phone } = await payWith({ login: LOST, open: LOST, order: LOST });
   assert.deepEqual([result.outcome, result.mayRetry, result.code, result.order], ["failed", true, "network", null]);
-  assert.deepEqual(phone.calls, ["login", "login"]);
+  assert.deepEqual(phone.calls, ["login"]);
 });
 
 test("a hotel's login page is not an answer", async () => {
@@ -256,7 +260,10 @@ test("a hotel's login page is not an answer", async () => {
   assert.equal((await payWith({ login: page })).result.outcome, "failed");
   assert.equal((await payWith({ open: page })).result.outcome, "failed");
   assert.equal((await payWith({ confirm: page, order: page })).result.outcome, "unknown");
-  assert.equal((await payWith({ order: { body: { order: "paid" } } })).result.outcome, "unknown");
+  for (const odd of [{ order: "paid" }, { order: {} }, { order: null }, "paid", null]) {
+    const { result } = await payWith({ order: { body: odd } }, { cashier: saying("requestPayment:fail cancel") });
+    assert.equal(result.outcome, "unknown", JSON.stringify(odd));
+  }
 });
 
 test("a secret that cannot be one is not sent anywhere", async () => {
@@ -296,15 +303,16 @@ test("check asks, opens nothing, and tells unpaid from unknown", async () => {
     [{ order: [{ body: { order: order("pending", PAYABLE) } }, PAID] }, "paid", ["order", "confirm", "order"]],
     [{ order: { body: { order: order("closed", payment("closed")) } } }, "unpaid", ["order"]],
     [{ confirm: { body: { payment: payment("unknown") } } }, "unknown", ["order", "confirm", "order"]],
-    [{ confirm: LOST }, "unknown", ["order", "confirm", "order"]],
-    [{ order: LOST }, "unknown", ["order"]],
-    [{ order: problem(404, "order_not_found") }, "failed", ["order"]],
+    [{ confirm: LOST }, "unknown", ["order", "confirm", "order"], "network"],
+    [{ confirm: problem(503, "busy") }, "unknown", ["order", "confirm", "order"], "busy"],
+    [{ order: LOST }, "unknown", ["order"], "network"],
+    [{ order: problem(404, "order_not_found") }, "failed", ["order"], "order_not_found"],
   ];
-  for (const [answers, outcome, asked] of cases) {
+  for (const [answers, outcome, asked, code] of cases) {
     const phone = openPhone();
     server.says(answers);
     const result = await check({ clientSecret: SECRET, baseUrl: server.url, wx: phone, clock: openClock() });
-    assert.equal(result.outcome, outcome);
+    assert.deepEqual([result.outcome, result.code], [outcome, code]);
     assert.deepEqual(server.asked, asked);
     assert.deepEqual(phone.calls, []);
     if (outcome !== "paid") assert.notEqual(result.message, "支付成功");

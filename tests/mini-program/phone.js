@@ -16,6 +16,8 @@ export function openPhone({ language = "zh_CN", fontSizeScaleFactor = 1 } = {}) 
     /** What `wx.requestPayment` was given last. */
     parameters: null,
     codes: 0,
+    /** How many requests went out. */
+    requests: 0,
     /** What the payer does in the cashier: an errMsg, or null for a client that never answers. */
     cashier: async () => "requestPayment:ok",
     /** What the payer taps on a sheet: a line, or -1 to close it. */
@@ -38,10 +40,14 @@ export function openPhone({ language = "zh_CN", fontSizeScaleFactor = 1 } = {}) 
       if (tapIndex < 0) answer(options, "showActionSheet:fail cancel");
       else answer(options, "showActionSheet:ok", { tapIndex });
     },
+    /** What is sent is JSON unless the header says otherwise, as with WeChat. */
     async request(options) {
+      phone.requests += 1;
       const { url, method, header, data } = options;
+      const headers = new Headers(header);
+      if (!headers.has("content-type")) headers.set("content-type", "application/json");
       try {
-        const response = await fetch(url, { method, headers: header, body: method === "GET" ? undefined : JSON.stringify(data) });
+        const response = await fetch(url, { method, headers, body: method === "GET" ? undefined : JSON.stringify(data) });
         const text = await response.text();
         // With dataType json, as by default, WeChat parses what it can and hands over the rest as text.
         const parsed = () => {

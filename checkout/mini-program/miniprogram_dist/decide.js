@@ -98,6 +98,7 @@ const FINAL = [
   "order_closed",
   "order_expired",
   "app_unknown",
+  "payer_refused",
   "too_many_payments",
 ];
 

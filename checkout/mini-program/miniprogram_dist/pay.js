@@ -13,7 +13,7 @@ const { languageFor, textFor } = require("./words");
 /** @typedef {Payment & {call_up: import("./index").CallUp}} OpenPayment */
 /** @typedef {{code?: string, detail?: string, request_id?: string}} Why */
 
-const LOGINS_MAX = 2;
+const LOGIN_TRIES_MAX = 3;
 /** As long as the payer's page waits. */
 const OPENING_MS_MAX = 30000;
 const CONFIRMING_MS_MAX = 15000;
@@ -66,16 +66,26 @@ function begin(options) {
   };
 }
 
-/** Who holds the phone. A login code is good for one use and five minutes, so another is got when it was not taken. */
+/**
+ * Who holds the phone. The server takes the same code again when WeChat did not answer it; a code that
+ * is spent or old is replaced, once.
+ */
 async function identify(/** @type {Attempt} */ { appId, clock, server, wx }) {
-  for (let logins = 1; ; logins += 1) {
-    const code = await logIn(wx);
+  let code = await logIn(wx);
+  for (let tries = 1, logins = 1; ; tries += 1) {
     try {
       return await server.logIn(code, appId);
     } catch (error) {
       const refusal = asRefusal(error);
-      if (logins === LOGINS_MAX || !(refusal.retryable || refusal.code === "authorization_expired")) throw refusal;
-      if (refusal.retryable) await clock.pause(refusal.retry_after_ms);
+      if (tries === LOGIN_TRIES_MAX) throw refusal;
+      if (refusal.code === "authorization_expired" && logins === 1) {
+        code = await logIn(wx);
+        logins += 1;
+      } else if (refusal.retryable) {
+        await clock.pause(refusal.retry_after_ms);
+      } else {
+        throw refusal;
+      }
     }
   }
 }

@@ -1,4 +1,4 @@
-/** Every word the payer reads, in both languages. What the payer's page says too, it says alike. */
+/** Every word the payer reads, in both languages. */
 
 /** @typedef {"zh"|"en"} Language */
 
@@ -31,6 +31,8 @@ const WORDS = Object.freeze({
     failed_too_many_payments: "这个订单的支付次数已用完，请联系商家重新下单。",
     failed_login_failed: "微信登录没有成功，请重试。",
     failed_authorization_expired: "微信登录已失效，请重试。",
+    failed_too_many_authorizations: "尝试次数过多，请稍后再试。",
+    failed_payer_refused: "微信没有允许您在这里付款，请联系商家。",
     failed_snapshot_user: "您正在预览小程序。请使用完整服务后再支付。",
     failed_cashier_failed: "支付没有成功。请重试，或换一种付款方式。",
     failed_cashier_not_allowed: "这个小程序暂时不能使用微信支付，请联系商家。",
@@ -70,6 +72,8 @@ const WORDS = Object.freeze({
     failed_too_many_payments: "This order has been tried too many times. Please ask the merchant for a new one.",
     failed_login_failed: "WeChat could not log you in. Please try again.",
     failed_authorization_expired: "Your WeChat login is no longer valid. Please try again.",
+    failed_too_many_authorizations: "That was tried too often. Please try again later.",
+    failed_payer_refused: "WeChat does not let you pay here. Please contact the merchant.",
     failed_snapshot_user: "You are previewing this mini-program. Please use the full service before you pay.",
     failed_cashier_failed: "The payment did not go through. Try again, or another way to pay.",
     failed_cashier_not_allowed: "This mini-program can't take WeChat payments right now. Please contact the merchant.",
