@@ -95,9 +95,8 @@ fn sent_to(answered: &Answered, status: u16) -> String {
 }
 
 fn query(url: &str, name: &str) -> Option<String> {
-    let url: reqwest::Url = url.parse().unwrap();
-    let found = url.query_pairs().find(|(its_name, _)| its_name == name).map(|(_, value)| value.into_owned());
-    found
+    let url = url.parse::<reqwest::Url>().unwrap();
+    url.query_pairs().find_map(|(its_name, value)| (its_name == name).then(|| value.into_owned()))
 }
 
 impl TestSystem {
@@ -299,48 +298,54 @@ async fn a_foreign_place_to_return_to_is_refused_and_nothing_is_written() {
 
 #[tokio::test]
 async fn a_state_that_is_forged_or_too_long_or_missing_leads_nowhere() {
-    let system = TestSystem::one().await;
-    let order = system.place_order("T-1").await;
-    let browser = Browser::of("xiaoming");
-    let jump = browser.returns(&browser.leaves(&system, &order).await).await;
-    let (code, state) = (query(&jump, "code").unwrap(), query(&jump, "state").unwrap());
-    let forged: String = state.chars().rev().collect();
-    let upper = state.to_ascii_uppercase();
-    for answer in [
-        String::new(),
-        format!("code={code}"),
-        format!("state={state}"),
-        format!("code=&state={state}"),
-        format!("code={code}&state={forged}"),
-        format!("code={code}&state={upper}"),
-        format!("code={code}&state={state}a"),
-        format!("code={code}&state={}", state.repeat(5)),
-        format!("code={code}&state={state}&state={forged}"),
-        format!("code={code}&code={code}&state={state}"),
-        format!("code={}&state={state}", "c".repeat(257)),
-        format!("code={code}&state=https%3A%2F%2Fevil.example.com"),
-        format!("code={code}&state=%27%20OR%201%3D1--"),
-        format!("code=%00&state={state}"),
-    ] {
-        let answered = browser.visit(&system.url(&format!("/wechat/auth-jump?{answer}"))).await;
-        is_page(&answered, 400, "授权链接无效", "This sign-in is not valid");
-        assert!(!leads_back(&answered, &system, &order));
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let browser = Browser::of("xiaoming");
+        let jump = browser.returns(&browser.leaves(&system, &order).await).await;
+        let (code, state) = (query(&jump, "code").unwrap(), query(&jump, "state").unwrap());
+        let forged: String = state.chars().rev().collect();
+        let upper = state.to_ascii_uppercase();
+        for answer in [
+            String::new(),
+            format!("code={code}"),
+            format!("state={state}"),
+            format!("code=&state={state}"),
+            format!("code={code}&state={forged}"),
+            format!("code={code}&state={upper}"),
+            format!("code={code}&state={state}a"),
+            format!("code={code}&state={}", state.repeat(5)),
+            format!("code={code}&state={state}&state={forged}"),
+            format!("code={code}&code={code}&state={state}"),
+            format!("code={}&state={state}", "c".repeat(257)),
+            format!("code={code}&state=https%3A%2F%2Fevil.example.com"),
+            format!("code={code}&state=%27%20OR%201%3D1--"),
+            format!("code=%00&state={state}"),
+        ] {
+            let answered = browser.visit(&system.url(&format!("/wechat/auth-jump?{answer}"))).await;
+            is_page(&answered, 400, "授权链接无效", "This sign-in is not valid");
+            assert!(!leads_back(&answered, &system, &order));
+        }
+        // What was tried has not spoilt the right one.
+        let page = sent_to(&browser.visit(&jump).await, 303);
+        let back = json!({ "code": query(&page, "code"), "state": query(&page, "state") });
+        for (name, value) in [
+            ("state", forged),
+            ("state", state.repeat(5)),
+            ("state", "\u{0}".repeat(32)),
+            ("code", "\u{0}".to_owned()),
+            ("code", "c".repeat(9999)),
+            ("code", String::new()),
+        ] {
+            let mut wrong = back.clone();
+            wrong[name] = json!(value);
+            is_problem(&system.exchange(&order, &wrong).await, 400, "authorization_expired");
+        }
+        is_problem(&system.post(OPENID, API_KEY, &back).await, 403, "client_secret_required");
+        is_problem(&system.post(OPENID, "cs_nobody", &back).await, 401, "unauthorized");
+        is_problem(&system.exchange(&order, &json!({ "code": code })).await, 400, "invalid_request");
+        openid_in(&system.exchange(&order, &back).await, SERVICE_ACCOUNT);
+        system.end().await;
     }
-    // What was tried has not spoilt the right one.
-    let page = sent_to(&browser.visit(&jump).await, 303);
-    let back = json!({ "code": query(&page, "code"), "state": query(&page, "state") });
-    for (name, value) in
-        [("state", forged), ("state", state.repeat(5)), ("code", "c".repeat(9999)), ("code", String::new())]
-    {
-        let mut wrong = back.clone();
-        wrong[name] = json!(value);
-        is_problem(&system.exchange(&order, &wrong).await, 400, "authorization_expired");
-    }
-    is_problem(&system.post(OPENID, API_KEY, &back).await, 403, "client_secret_required");
-    is_problem(&system.post(OPENID, "cs_nobody", &back).await, 401, "unauthorized");
-    is_problem(&system.exchange(&order, &json!({ "code": code })).await, 400, "invalid_request");
-    openid_in(&system.exchange(&order, &back).await, SERVICE_ACCOUNT);
-    system.end().await;
 }
 
 /// Login CSRF: who is sent a link with somebody else's code in it does not become that somebody.
