@@ -101,6 +101,12 @@ test("a notification that never comes is asked for", async () => {
   assert.equal((await tea.order()).status, "paid");
 });
 
+test("WeChat that is too busy to log somebody in is asked again about the same code", async () => {
+  const tea = await buy();
+  await simulator("faults", { kind: "system_busy", on: "login", times: 1 });
+  assert.equal((await tea.pay()).outcome, "paid");
+});
+
 test("AC4 whoever cancels can pay the same payment again", async () => {
   const tea = await buy();
   tea.phone.taps = async () => CLOSE;

@@ -106,6 +106,17 @@ test("money is written as the payer's page writes it", () => {
   }
 });
 
+test("both languages of every page say it in the same order", () => {
+  const shape = (path) => readFileSync(join(repository, path), "utf8").split("\n").map((line) => line.match(/^(#+|\||```.*|\d\.|-)/)?.[1] ?? "").filter(Boolean);
+  for (const [english, chinese] of [
+    ["checkout/mini-program/README.md", "checkout/mini-program/README.zh.md"],
+    ["docs/mini-program.md", "docs/zh/mini-program.md"],
+  ]) {
+    assert.ok(shape(english).length > 20);
+    assert.deepEqual(shape(chinese), shape(english), chinese);
+  }
+});
+
 // --- The sample -----------------------------------------------------------------------------------
 
 const sample = join(folder, "sample");

@@ -197,6 +197,14 @@ test("WeChat that does not answer the server is asked again about the same code,
   assert.deepEqual(server.requests.slice(0, 3).map(({ body }) => body.code), ["code-1", "code-1", "code-2"]);
 });
 
+test("nobody is kept waiting for a server that wants to be asked much later", async () => {
+  const later = { ...problem(429, "too_many_authorizations", { retryable: true }), headers: { "retry-after": "600" } };
+  const { result, clock } = await payWith({ login: later });
+  assert.deepEqual([result.outcome, result.code, result.mayRetry], ["failed", "too_many_authorizations", true]);
+  assert.equal(result.message, "尝试次数过多，请稍后再试。");
+  assert.deepEqual(clock.waits, []);
+});
+
 test("a login that WeChat refuses is told", async () => {
   const phone = openPhone();
   phone.login = ({ fail }) => fail({ errMsg: "login:fail system error" });

@@ -8,6 +8,8 @@
 const { orderIdOf } = require("./decide");
 
 const ANSWER_MS_MAX = 15000;
+/** Nobody holds a phone any longer than that for a server that said when to come back. */
+const PATIENCE_MS_MAX = 10000;
 
 /** What the server, WeChat or the network would not do. */
 class Refusal extends Error {
@@ -16,8 +18,8 @@ class Refusal extends Error {
     super(told.code);
     this.code = told.code;
     this.status = told.status || 0; // 0: no answer came
-    this.retryable = told.retryable === true;
     this.retry_after_ms = told.retry_after_ms || 1000;
+    this.retryable = told.retryable === true && this.retry_after_ms <= PATIENCE_MS_MAX;
     this.request_id = told.request_id;
     this.detail = told.detail;
   }
@@ -146,7 +148,7 @@ function isObject(value) {
 function retryAfter(/** @type {Record<string, string>} */ header = {}) {
   const name = Object.keys(header).find((name) => name.toLowerCase() === "retry-after");
   const seconds = Number(name && header[name]);
-  return seconds > 0 ? Math.min(seconds, 30) * 1000 : 1000;
+  return seconds > 0 ? seconds * 1000 : 1000;
 }
 
 module.exports = { Refusal, connect };
