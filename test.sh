@@ -4,9 +4,9 @@
 # What it needs beside a Rust toolchain, it installs with apt on Debian: postgresql (the server
 # programs only; no service is used), nodejs, npm, chromium and fonts-noto-cjk (the pages are tested in
 # a real browser), curl and jq (the README's calls are run as they stand there), python3 and
-# python3-venv (published clients in Python and Node do a shop's day against the simulator; their
-# exact versions come from PyPI and npm, into target/ and a node_modules/), spin (the model of an order's
-# life is verified).
+# python3-venv (published clients in Python and Node do a shop's day against the simulator, and WeChat's
+# simulation of components runs the mini-program's; their exact versions come from PyPI and npm, into
+# target/ and node_modules/), spin (the model of an order's life is verified).
 # Without root and with something missing, it prints the one line to run and fails.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -72,6 +72,9 @@ say "lives";         cargo run -p chaos --locked --quiet -- lives --count 5000 -
 say "browser";       cargo build --locked --quiet
 (cd tests/browser && npm ci --silent --no-audit --no-fund)
 node --test tests/browser/*.test.js
+say "mini-program"
+(cd tests/mini-program && npm ci --silent --no-audit --no-fund && node_modules/.bin/tsc -p .)
+timeout 300 node --test tests/mini-program/*.test.js
 say "clients";       tests/clients/install
 node --test tests/clients/*.test.js
 
