@@ -405,26 +405,26 @@ async fn a_way_back_that_is_loaded_twice_is_exchanged_once() {
         assert_eq!(sent_to(&browser.visit(&jump).await, 303), first);
         let back = json!({ "code": query(&first, "code"), "state": query(&first, "state") });
 
-        // The first one hangs up while WeChat is asked; those after it ask nothing of WeChat.
+        // The first one hangs up while WeChat is asked; those after it wait a little, and ask nothing.
         wire.now(Rule::Hold("say GET /sns/oauth2/access_token"));
         let hung_up = {
             let (asking, seen) = (system.exchange(&order, &back), wire.has_seen(1, "say GET /sns/oauth2"));
             tokio::select! { answered = asking => Some(answered), () = seen => None }
         };
         assert!(hung_up.is_none(), "{hung_up:?}");
-        let again = async {
+        let again = async || {
             tokio::join!(
                 system.exchange(&order, &back),
                 system.exchange(&order, &back),
                 system.exchange(&order, &back),
             )
         };
-        let let_go = async {
-            // They wait for the answer to the first one's question.
-            tokio::task::yield_now().await;
-            wire.now(Rule::PassAll);
-        };
-        let ((one, two, three), ()) = tokio::join!(again, let_go);
+        let (one, two, three) = again().await;
+        for waited in [one, two, three] {
+            is_problem(&waited, 503, "wechat_unavailable");
+        }
+        wire.now(Rule::PassAll);
+        let (one, two, three) = again().await;
         let openid = openid_in(&one, SERVICE_ACCOUNT);
         assert_eq!(openid_in(&two, SERVICE_ACCOUNT), openid);
         assert_eq!(openid_in(&three, SERVICE_ACCOUNT), openid);
