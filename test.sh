@@ -67,7 +67,8 @@ say "page";          node --test checkout/tests/*.test.js cli/shop/tests/*.test.
 say "model";         tests/model/check
 say "clippy";        cargo clippy --workspace --all-targets --locked -- -D warnings
 say "docs";          RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
-say "tests";         cargo test --workspace --locked
+# Most tests wait more than they compute.
+say "tests";         RUST_TEST_THREADS=$((3 * $(nproc))) cargo test --workspace --locked
 say "lives";         cargo run -p chaos --locked --quiet -- lives --count 5000 --seed 20261122
 say "browser";       cargo build --locked --quiet
 (cd tests/browser && npm ci --silent --no-audit --no-fund)
