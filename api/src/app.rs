@@ -1,10 +1,13 @@
 //! What every request may use.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use entity::{Db, Timestamp, payment::Method};
 use tokio_util::sync::CancellationToken;
-use wechatpay::TrustedKeys;
+use wechatpay::{OpenidClient, TrustedKeys, openid};
 
 use crate::{
     intake::Intake,
@@ -21,10 +24,22 @@ pub struct AppSettings {
     pub link_keys: LinkKeys,
     /// The simulator's address, when that is what WeChat Pay is here; pages then say so.
     pub simulator_url: Option<String>,
+    /// Where payers are sent to say who they are: scheme and host, `https://open.weixin.qq.com`.
+    pub open_url: String,
+    /// Where their codes are exchanged.
+    pub openids: OpenidClient,
+    /// `MP_verify_….txt` and what is in it: how WeChat is shown whose host this is.
+    pub verify_files: BTreeMap<String, String>,
 }
 
-/// A merchant as the api knows it: enough to write an order down and to know WeChat Pay by its
-/// signature, and no private key.
+impl AppSettings {
+    pub(crate) fn checkout_url(&self, client_secret: &str) -> String {
+        format!("{}/pay/{client_secret}", self.public_url)
+    }
+}
+
+/// A merchant as the api knows it: enough to write an order down, to know WeChat Pay by its
+/// signature and to ask WeChat who a payer is, and no private key.
 #[derive(Clone, Debug)]
 pub struct Merchant {
     pub name: String,
@@ -36,12 +51,17 @@ pub struct Merchant {
     pub api_keys: Vec<ApiKeyHash>,
     /// Up to six characters before the number of a payment, for a mchid that others use too.
     pub out_trade_no_prefix: String,
+    /// Whose pages may call the api from a browser and be given the payer back:
+    /// `https://shop.example.com`.
+    pub origins: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
 pub struct MerchantApp {
     pub id: String,
     pub kind: AppKind,
+    /// The app with its secret, if that is known: then WeChat can be asked who a payer is.
+    pub login: Option<openid::App>,
 }
 
 /// Where an app id of WeChat lives.
@@ -128,10 +148,20 @@ impl Merchant {
         notify_url(public_url, &self.name)
     }
 
+    pub(crate) fn app(&self, id: &str) -> Option<&MerchantApp> {
+        self.apps.iter().find(|app| app.id == id)
+    }
+
+    /// The official account 公众号 that pays in the WeChat browser; there is one at most that has a
+    /// secret.
+    pub(crate) fn official_account(&self) -> Option<&MerchantApp> {
+        self.apps.iter().find(|app| app.kind == AppKind::ServiceAccount && app.login.is_some())
+    }
+
     /// The app that a payment is made with: the one that was named, or the only one there can be.
     pub(crate) fn app_for(&self, method: Method, named: Option<&str>) -> Option<&MerchantApp> {
         match (named, method, self.apps.as_slice()) {
-            (Some(id), _, apps) => apps.iter().find(|app| app.id == id),
+            (Some(id), _, _) => self.app(id),
             // A QR code is bound to no app; any of the merchant's will do.
             (None, Method::Native, [first, ..]) => Some(first),
             (None, Method::MiniProgram, [only]) => Some(only),

@@ -18,6 +18,10 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Shop(pub Merchant);
 
+/// A payer, by an order's client secret.
+#[derive(Debug)]
+pub(crate) struct Payer(pub OrderId);
+
 /// A shop or a payer.
 #[derive(Debug)]
 pub(crate) enum Caller {
@@ -82,6 +86,17 @@ impl FromRequestParts<App> for CallerByUrl {
             .order(&secret)
             .map(|order| Self(Caller::Payer(order)))
             .ok_or(ApiError::Unauthorized)
+    }
+}
+
+impl FromRequestParts<App> for Payer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        match Caller::from_request_parts(parts, app).await? {
+            Caller::Payer(order) => Ok(Self(order)),
+            Caller::Shop(_) => Err(ApiError::ClientSecretRequired),
+        }
     }
 }
 

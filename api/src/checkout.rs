@@ -5,11 +5,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use entity::order;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use sea_orm::EntityTrait;
 
-use crate::{app::App, problem::ApiError, request::Segment};
+use crate::{app::App, notice::Notice, problem::ApiError, request::Segment};
 
 #[derive(RustEmbed)]
 #[folder = "../checkout"]
@@ -25,18 +25,19 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
      frame-src weixin: weixinping: weixinpreinject:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /pay/{client_secret}`
-pub(crate) async fn page(State(app): State<App>, Segment(secret): Segment) -> Result<Response, ApiError> {
+pub(crate) async fn page(State(app): State<App>, Segment(secret): Segment) -> Result<Response, Notice> {
     let order = match app.settings().link_keys.order(&secret) {
         Some(id) => order::Entity::find_by_id(id).one(app.db().reader()).await?,
         None => None,
     };
     let merchant = order.as_ref().and_then(|order| app.merchant(&order.merchant));
     let (Some(order), Some(merchant)) = (&order, merchant) else {
-        return Ok((StatusCode::NOT_FOUND, headers(), text("not-found.html")).into_response());
+        return Err(Notice::LinkNotValid);
     };
     let page = text("index.html")
         .replace("{{order_id}}", order.id.as_str())
         .replace("{{merchant_name}}", &escape(&merchant.display_name))
+        .replace("{{app_id}}", merchant.official_account().map_or("", |app| &app.id))
         .replace("{{simulator_url}}", &escape(app.settings().simulator_url.as_deref().unwrap_or_default()));
     Ok((headers(), page).into_response())
 }
@@ -54,7 +55,7 @@ pub(crate) async fn asset(Segment(name): Segment) -> Result<Response, ApiError> 
     Ok((headers, file.data.into_owned()).into_response())
 }
 
-fn headers() -> [(HeaderName, HeaderValue); 5] {
+pub(crate) fn headers() -> [(HeaderName, HeaderValue); 5] {
     [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
@@ -65,12 +66,12 @@ fn headers() -> [(HeaderName, HeaderValue); 5] {
     ]
 }
 
-fn text(name: &str) -> String {
+pub(crate) fn text(name: &str) -> String {
     let data = Files::get(name).map_or_else(Default::default, |EmbeddedFile { data, .. }| data);
     String::from_utf8_lossy(&data).into_owned()
 }
 
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

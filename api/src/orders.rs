@@ -127,7 +127,7 @@ pub(crate) async fn create_order(
     let payment = if is_new { None } else { newest_payment(app.db().reader(), &order).await? };
     let client_secret = app.settings().link_keys.client_secret(&order.id);
     let created = OrderCreated {
-        checkout_url: format!("{}/pay/{client_secret}", app.settings().public_url),
+        checkout_url: app.settings().checkout_url(&client_secret),
         client_secret,
         order: views::Order::of(order, payment, &merchant, Reader::Shop, app.now()),
     };

@@ -10,6 +10,7 @@ use axum::{
 use entity::{
     OrderId, PaymentId, Txn, order,
     order_event::{self, Entry, Kind, Source},
+    order_payer,
     payment::{self, Method, Status},
 };
 use fast_qr::convert::{Builder, svg::SvgBuilder};
@@ -81,7 +82,12 @@ pub(crate) async fn create_payment(
 ) -> Result<Response, ApiError> {
     let order = caller.order(&app, &id).await?;
     let merchant = app.merchant(&order.merchant).ok_or(ApiError::OrderNotFound)?;
-    let wanted = Wanted::from(&asked, merchant, caller.reader())?;
+    let wanted = Wanted::from(&asked, merchant)?;
+    if let (Reader::Payer, Some(openid)) = (caller.reader(), wanted.openid)
+        && !order_payer::is_known(app.db().reader(), &order.id, &wanted.app.id, openid).await?
+    {
+        return Err(ApiError::OpenidNotVerified);
+    }
     if let Some(expected) = asked.expected_total.filter(|expected| *expected != order.amount.0) {
         return Err(ApiError::AmountDiffers { actual: order.amount.0, expected });
     }
@@ -174,16 +180,13 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    fn from(asked: &'a CreatePayment, merchant: &'a Merchant, reader: Reader) -> Result<Self, ApiError> {
+    fn from(asked: &'a CreatePayment, merchant: &'a Merchant) -> Result<Self, ApiError> {
         let openid = match (asked.method, asked.openid.as_deref()) {
             (Method::Native, None) => None,
             (Method::Native, Some(_)) => {
                 return Err(ApiError::invalid("/openid", "is for mini_program only"));
             }
             (Method::MiniProgram, None | Some("")) => return Err(ApiError::OpenidRequired),
-            (Method::MiniProgram, Some(_)) if reader == Reader::Payer => {
-                return Err(ApiError::OpenidNotVerified);
-            }
             (Method::MiniProgram, Some(openid)) => Some(openid),
         };
         if openid.is_some_and(|openid| openid.len() > 128 || !openid.bytes().all(|b| b.is_ascii_graphic())) {

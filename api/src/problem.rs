@@ -58,6 +58,8 @@ pub enum ApiError {
     Unauthorized,
     #[error("this needs a shop's API key; a client secret is not enough")]
     ShopKeyRequired,
+    #[error("this is for a payer: send the order's client secret, not a shop's API key")]
+    ClientSecretRequired,
     #[error("there is no such order")]
     OrderNotFound,
     #[error("there is no such payment")]
@@ -88,8 +90,18 @@ pub enum ApiError {
     OpenidRequired,
     #[error("with a client secret only an openid that was exchanged for this order is taken")]
     OpenidNotVerified,
-    #[error("name the app: this merchant has several, or none of that id")]
+    #[error("name the app: this merchant has several, or none of that id that would do")]
     AppUnknown,
+    #[error("the authorisation or its code is used, too old, or of another order; begin it again")]
+    AuthorizationExpired,
+    #[error("the payer only previews the page; WeChat says who they are when they open all of it")]
+    SnapshotUser,
+    #[error("WeChat refused to say who this payer is")]
+    PayerRefused,
+    #[error("WeChat does not say now who the payer is; bring the same code again in a moment")]
+    WechatUnavailable,
+    #[error("this order has had {0} authorisations within an hour")]
+    TooManyAuthorizations(u64),
     #[error("the payment could not be opened at WeChat Pay; open another")]
     PaymentNotOpened,
     #[error("WeChat Pay refused the payment")]
@@ -128,6 +140,9 @@ impl ApiError {
             Self::BodyTooLarge(_) => (S::PAYLOAD_TOO_LARGE, "body_too_large", "The body is too large", false),
             Self::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "Who is asking is not known", false),
             Self::ShopKeyRequired => (S::FORBIDDEN, "shop_key_required", "Only the shop may do this", false),
+            Self::ClientSecretRequired => {
+                (S::FORBIDDEN, "client_secret_required", "Only a payer may do this", false)
+            }
             Self::OrderNotFound => (S::NOT_FOUND, "order_not_found", "No such order", false),
             Self::PaymentNotFound => (S::NOT_FOUND, "payment_not_found", "No such payment", false),
             Self::RefundNotFound => (S::NOT_FOUND, "refund_not_found", "No such refund", false),
@@ -152,6 +167,17 @@ impl ApiError {
                 (S::FORBIDDEN, "openid_not_verified", "The openid was not exchanged here", false)
             }
             Self::AppUnknown => (S::BAD_REQUEST, "app_unknown", "The app is not known", false),
+            Self::AuthorizationExpired => {
+                (S::BAD_REQUEST, "authorization_expired", "The authorisation has expired", false)
+            }
+            Self::SnapshotUser => (S::FORBIDDEN, "snapshot_user", "The payer only previews the page", false),
+            Self::PayerRefused => (S::FORBIDDEN, "payer_refused", "WeChat refused the payer", false),
+            Self::WechatUnavailable => {
+                (S::SERVICE_UNAVAILABLE, "wechat_unavailable", "WeChat does not answer", true)
+            }
+            Self::TooManyAuthorizations(_) => {
+                (S::TOO_MANY_REQUESTS, "too_many_authorizations", "Too many authorisations", true)
+            }
             Self::PaymentRefused { .. } => {
                 (S::UNPROCESSABLE_ENTITY, "payment_refused", "WeChat Pay refused the payment", false)
             }

@@ -16,8 +16,8 @@ use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    app::App, checkout, events, health, intake::BODY_MAX, metrics, notifications, orders, payments, problem,
-    refunds, request, timeline, told,
+    app::App, checkout, events, health, intake::BODY_MAX, metrics, notifications, orders, origins, payer,
+    payments, problem, refunds, request, timeline, told,
 };
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -36,7 +36,16 @@ struct Description;
 pub fn router(app: App) -> Router {
     let (described, description) = described().split_for_parts();
     let description = serde_json::to_string_pretty(&description).unwrap_or_default();
+    let proofs = app.settings().verify_files.clone();
+    let with_proofs = proofs.into_iter().fold(Router::new(), |router, (name, text)| {
+        router.route(&format!("/{name}"), get(async move || text))
+    });
     described
+        // Shops' own pages call these too, and load the page's modules. What is not asked for
+        // properly is answered inside the layer, or an OPTIONS would not come through to it.
+        .route("/checkout/{file}", get(checkout::asset).layer(CompressionLayer::new()))
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(origins::allowed(app.settings()))
         // WeChat Pay. Its own size limit, because a notification may be large.
         .route(
             "/v1/wechat/notifications/{merchant}",
@@ -44,7 +53,10 @@ pub fn router(app: App) -> Router {
         )
         // The payer's page. Looking has no effect: WeChat's scanners fetch links too.
         .route("/pay/{client_secret}", get(checkout::page))
-        .route("/checkout/{file}", get(checkout::asset).layer(CompressionLayer::new()))
+        // The payer comes back from WeChat.
+        .route("/wechat/auth-jump", get(payer::auth_jump::jump))
+        // WeChat looks whose host this is.
+        .merge(with_proofs)
         // Operators.
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
@@ -78,6 +90,9 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(payments::confirm_payment))
         .routes(routes!(payments::show_qr))
         .routes(routes!(events::stream_order_events))
+        .routes(routes!(payer::authorize::authorize_payer))
+        .routes(routes!(payer::openid::exchange_openid))
+        .routes(routes!(payer::openid::log_in_mini_program))
 }
 
 /// The OpenAPI 3.1 document.

@@ -17,9 +17,15 @@ use figment::{
     providers::{Env, Format, Toml},
 };
 use sea_orm::Iterable;
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        Error, MapAccess, Visitor,
+        value::{MapAccessDeserializer, StrDeserializer},
+    },
+};
 use simulator::MerchantCredentials;
-use wechatpay::{ApiV3Key, Client, Environment, PrivateKey, TrustedKeys};
+use wechatpay::{ApiV3Key, Client, Environment, OpenidClient, PrivateKey, TrustedKeys, openid};
 use worker::webhooks::Endpoint;
 
 /// Everything that can be set. `everpaid.example.toml` says what each means.
@@ -55,6 +61,9 @@ pub struct Database {
 pub struct WeChat {
     pub base_url: String,
     pub backup_url: Option<String>,
+    pub open_url: Option<String>,
+    pub openid_url: Option<String>,
+    pub verify_files: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -91,7 +100,9 @@ pub struct Merchant {
     pub calls_per_second: NonZeroU32,
     #[serde(default)]
     pub policies: worker::Policies,
-    pub apps: BTreeMap<String, AppKind>,
+    pub apps: BTreeMap<String, App>,
+    #[serde(default)]
+    pub origins: Vec<String>,
     #[serde(default)]
     pub api_key_hashes: Vec<String>,
     #[serde(default)]
@@ -110,6 +121,14 @@ pub struct Webhook {
     pub events: Option<Vec<String>>,
     #[serde(default)]
     pub allow_private_addresses: bool,
+}
+
+/// An app that is bound to the mchid: a table, or its kind alone.
+#[derive(Clone, Debug)]
+pub struct App {
+    pub kind: AppKind,
+    pub secret: Option<Secret>,
+    pub secret_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -132,7 +151,13 @@ impl Default for Database {
 
 impl Default for WeChat {
     fn default() -> Self {
-        Self { base_url: BASE_URL.to_owned(), backup_url: None }
+        Self {
+            base_url: BASE_URL.to_owned(),
+            backup_url: None,
+            open_url: None,
+            openid_url: None,
+            verify_files: BTreeMap::new(),
+        }
     }
 }
 
@@ -156,7 +181,7 @@ impl Config {
             listen: listen(),
             metrics_listen: metrics_listen(),
             database: Database { url: Some(database_url.to_owned().into()), ..Database::default() },
-            wechat: WeChat { base_url: simulator_url.to_owned(), backup_url: None },
+            wechat: WeChat { base_url: simulator_url.to_owned(), ..WeChat::default() },
             links: Links { key: Some(link_key.to_owned().into()), ..Links::default() },
             merchants: BTreeMap::new(),
         }
@@ -230,6 +255,8 @@ impl Database {
 
 const BASE_URL: &str = "https://api.mch.weixin.qq.com";
 const BACKUP_URL: &str = "https://api2.mch.weixin.qq.com";
+const OPEN_URL: &str = "https://open.weixin.qq.com";
+const OPENID_URL: &str = "https://api.weixin.qq.com";
 
 impl WeChat {
     /// The second host. WeChat Pay's own stands behind WeChat Pay's own first one only: what was
@@ -238,6 +265,42 @@ impl WeChat {
         let default = || (self.base_url.trim_end_matches('/') == BASE_URL).then(|| BACKUP_URL.to_owned());
         let url = self.backup_url.clone().or_else(default)?;
         Some(url.trim_end_matches('/').to_owned()).filter(|url| !url.is_empty())
+    }
+
+    /// Where payers are sent to say who they are.
+    pub(crate) fn open_url(&self) -> anyhow::Result<String> {
+        let url = self.login_host(self.open_url.as_deref(), OPEN_URL);
+        let is_host = url.parse::<reqwest::Url>().is_ok_and(|url| url.has_host() && url.path() == "/");
+        ensure!(is_host && !url.contains(['?', '#']), "wechat.open_url must be a scheme and a host");
+        Ok(url)
+    }
+
+    /// Exchanges payers' codes.
+    pub(crate) fn openids(&self) -> anyhow::Result<OpenidClient> {
+        OpenidClient::new(&self.login_host(self.openid_url.as_deref(), OPENID_URL))
+            .context("wechat.openid_url")
+    }
+
+    /// A simulator plays all of WeChat's hosts; the secrets of its apps must not go to WeChat.
+    fn login_host(&self, set: Option<&str>, wechats: &str) -> String {
+        let host = set.map(str::to_owned).or_else(|| self.simulator_url());
+        host.unwrap_or_else(|| wechats.to_owned()).trim_end_matches('/').to_owned()
+    }
+
+    /// `MP_verify_….txt` by its name. It is served under that name, so it must be nothing else.
+    pub(crate) fn verify_files(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        for (name, text) in &self.verify_files {
+            let word = name.strip_prefix("MP_verify_").and_then(|rest| rest.strip_suffix(".txt"));
+            let is_word = |word: &str| {
+                (1..=64).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            };
+            ensure!(word.is_some_and(is_word), "wechat.verify_files: {name} is not named MP_verify_….txt");
+            ensure!(
+                (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()),
+                "wechat.verify_files: {name} must have one word in it, as WeChat gave it"
+            );
+        }
+        Ok(self.verify_files.clone())
     }
 
     /// The address, if it is not WeChat Pay's own: then pages say that no money moves.
@@ -258,7 +321,7 @@ impl Merchant {
                 simulator::AppKind::ServiceAccount => AppKind::ServiceAccount,
                 simulator::AppKind::MiniProgram => AppKind::MiniProgram,
             };
-            (app.appid, kind)
+            (app.appid, App { secret: Some(app.secret.into()), ..App::from(kind) })
         });
         Self {
             display_name: display_name.to_owned(),
@@ -278,6 +341,7 @@ impl Merchant {
             calls_per_second: calls_per_second(),
             policies: worker::Policies::default(),
             apps: apps.collect(),
+            origins: Vec::new(),
             api_key_hashes: vec![ApiKeyHash::of(api_key).to_hex()],
             webhooks: BTreeMap::new(),
         }
@@ -306,21 +370,31 @@ impl Merchant {
                 .with_context(|| format!("{} must be the SHA-256 of a key, in hex", key("api_key_hashes")))
         });
         let api_keys = api_keys.collect::<Result<_, _>>()?;
-        let apps = self.apps.iter().map(|(id, kind)| api::MerchantApp {
-            id: id.clone(),
-            kind: match kind {
-                AppKind::ServiceAccount => api::AppKind::ServiceAccount,
-                AppKind::MiniProgram => api::AppKind::MiniProgram,
-            },
-        });
+        let apps = self.apps.iter().map(|(id, app)| app.for_api(id, &key("apps")));
+        let apps: Vec<_> = apps.collect::<Result<_, _>>()?;
+        let is_account =
+            |app: &&api::MerchantApp| app.kind == api::AppKind::ServiceAccount && app.login.is_some();
+        ensure!(
+            apps.iter().filter(is_account).count() <= 1,
+            "{}: only one service account may have a secret; it is the one that payers in WeChat pay with",
+            key("apps")
+        );
+        for origin in &self.origins {
+            ensure!(
+                is_origin(origin),
+                "{}: {origin} is not an origin; write it as https://shop.example.com, in small letters, with the port if it is not the usual one, and nothing behind it",
+                key("origins")
+            );
+        }
         Ok(api::Merchant {
             name: name.to_owned(),
             display_name: self.display_name.clone(),
             mchid: self.mchid.clone(),
-            apps: apps.collect(),
+            apps,
             trusted_keys: self.trusted_keys(name)?,
             api_keys,
             out_trade_no_prefix: self.out_trade_no_prefix.clone(),
+            origins: self.origins.clone(),
         })
     }
 
@@ -412,6 +486,68 @@ impl Merchant {
         );
         Ok(trusted)
     }
+}
+
+impl App {
+    fn for_api(&self, id: &str, at: &str) -> anyhow::Result<api::MerchantApp> {
+        let name = format!("{at}.{id}.secret");
+        let secret = optional_secret(&name, self.secret.as_ref(), self.secret_file.as_deref())?;
+        ensure!(secret.as_ref().is_none_or(|secret| !secret.is_empty()), "{name} is empty");
+        Ok(api::MerchantApp {
+            id: id.to_owned(),
+            kind: match self.kind {
+                AppKind::ServiceAccount => api::AppKind::ServiceAccount,
+                AppKind::MiniProgram => api::AppKind::MiniProgram,
+            },
+            login: secret.map(|secret| openid::App { app_id: id.to_owned(), secret: secret.into() }),
+        })
+    }
+}
+
+impl From<AppKind> for App {
+    fn from(kind: AppKind) -> Self {
+        Self { kind, secret: None, secret_file: None }
+    }
+}
+
+impl<'de> Deserialize<'de> for App {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            kind: AppKind,
+            secret: Option<Secret>,
+            secret_file: Option<PathBuf>,
+        }
+        struct KindOrTable;
+        impl<'de> Visitor<'de> for KindOrTable {
+            type Value = App;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("service_account, mini_program, or a table with kind and secret")
+            }
+
+            fn visit_str<E: Error>(self, kind: &str) -> Result<App, E> {
+                AppKind::deserialize(StrDeserializer::new(kind)).map(App::from)
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, table: M) -> Result<App, M::Error> {
+                let Table { kind, secret, secret_file } =
+                    Table::deserialize(MapAccessDeserializer::new(table))?;
+                Ok(App { kind, secret, secret_file })
+            }
+        }
+        deserializer.deserialize_any(KindOrTable)
+    }
+}
+
+/// Is it an origin as browsers write it, and one that nobody on the way can speak for?
+fn is_origin(text: &str) -> bool {
+    text.parse::<reqwest::Url>().is_ok_and(|url| {
+        let is_here = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_here);
+        is_safe && url.origin().ascii_serialization() == text
+    })
 }
 
 impl Webhook {

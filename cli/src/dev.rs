@@ -186,6 +186,7 @@ fn config(
     let mut merchant = Merchant::simulated("山茶小铺", credentials, &keys.api_key);
     let webhook = Webhook::private(&format!("{shop_url}/webhooks"), &keys.webhook_secret);
     merchant.webhooks.insert("shop".to_owned(), webhook);
+    merchant.origins.push(shop_url.to_owned());
     Ok(Config {
         listen: options.listen,
         metrics_listen: options.metrics_listen,

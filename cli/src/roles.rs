@@ -88,6 +88,9 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
             merchants: config.merchants_of_api()?,
             link_keys: config.link_keys()?,
             simulator_url: config.wechat.simulator_url(),
+            open_url: config.wechat.open_url()?,
+            openids: config.wechat.openids()?,
+            verify_files: config.wechat.verify_files()?,
         };
         let app = App::new(db.clone(), settings, stopping.clone());
         servers.push(serve(listener, api::router::router(app), stopping.clone()));

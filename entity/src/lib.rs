@@ -16,7 +16,11 @@ pub mod webhook_delivery;
 pub mod webhook_endpoint;
 pub mod webhook_try;
 pub mod case;
+pub mod oauth_state;
+pub mod code_exchange;
+pub mod order_payer;
 pub mod job;
+pub mod retention;
 mod ids;
 mod money;
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod webhooks;
 mod threats;
 mod requests;
 mod payers;
+mod payer_path;
 mod figures;
 mod schema;
 mod repository;

@@ -157,7 +157,7 @@ impl TestSystem {
             ..Config::simulated(&database.url, &simulator.url(), LINK_KEY)
         };
         let teahouse = config.merchants.get_mut(MERCHANT).expect("the teahouse");
-        teahouse.apps.insert(UNBOUND_APP.to_owned(), AppKind::ServiceAccount);
+        teahouse.apps.insert(UNBOUND_APP.to_owned(), AppKind::ServiceAccount.into());
         let system = Self {
             database,
             simulator,

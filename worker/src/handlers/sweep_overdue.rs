@@ -1,10 +1,11 @@
 //! The second net: finds what is not over and has no job, and asks for one.
 //!
 //! In a healthy run it finds nothing. Whatever it finds was forgotten by us, or deleted by hand.
+//! On its way it deletes what is not kept for ever (`entity/src/retention.rs`).
 
 use std::time::Duration;
 
-use entity::{Db, notification, order, payment, refund, webhook_delivery};
+use entity::{Db, notification, order, payment, refund, retention, webhook_delivery};
 use jobs::{
     ApplyNotification, CloseOrder, ClosePayment, ConfirmPayment, ConfirmRefund, DeliverWebhook, Failure,
     Finished, Job, PushStatus, RequestRefund, Run, SweepOverdue, crash_point,
@@ -68,6 +69,7 @@ pub(crate) async fn run(
             let deliveries: Vec<_> = deliveries.iter().map(|one| DeliverWebhook::of(&one.id)).collect();
             jobs::enqueue_all(txn, &deliveries).await?;
             let revived = jobs::revive_dead(txn, now - REVIVE_AFTER).await?;
+            let is_full = retention::forget(txn).await? || is_full;
             let next = if is_full { now } else { now + SWEEP_EVERY };
             Ok::<_, Failure>((run.again_at(txn, next).await?, revived))
         })
