@@ -42,6 +42,8 @@ pub(crate) struct Shop {
     pub api_url: String,
     pub api_key: String,
     pub simulator_url: String,
+    /// Where the api's pages are inside the simulated WeChat.
+    pub wechat_url: String,
     pub metrics_url: String,
     pub webhook_secret: String,
     /// The newest first.

@@ -132,23 +132,47 @@ async fn the_checkout_page_is_strict_and_looking_changes_nothing() {
     let page = Answered::of(system.http.get(system.url(&format!("/pay/{}", order.client_secret)))).await;
     assert_eq!(page.status, 200);
     let html = page.body.as_str().unwrap();
-    assert!(
-        html.contains(order.id.as_str()) && html.contains(&system.simulator.url()) && !html.contains("{{")
-    );
+    assert!(html.contains("shop") && html.contains(&system.simulator.url()) && !html.contains("{{"));
     assert_eq!(page.headers["cache-control"], "no-store");
     assert_eq!(page.headers["referrer-policy"], "no-referrer");
-    assert!(page.headers["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
-    for name in
-        ["main.js", "order.js", "view.js", "api.js", "copy.js", "environment.js", "style.css", "icon.svg"]
-    {
-        let asset = Answered::of(system.http.get(system.url(&format!("/checkout/{name}")))).await;
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert!(policy.contains("frame-src weixin: weixinping: weixinpreinject:"), "{policy}");
+    // The style is in the page, and in no other address.
+    assert!(html.contains("<style>/* The payer's page") && !html.contains("stylesheet"));
+    let assets = html.split("src=\"").nth(1).and_then(|rest| rest.split("/main.js").next()).unwrap();
+    for name in [
+        "main.js",
+        "everpaid.js",
+        "order.js",
+        "view.js",
+        "api.js",
+        "copy.js",
+        "authorization.js",
+        "bridge.js",
+        "environment.js",
+        "icon.svg",
+    ] {
+        assert!(html.contains(&format!("{assets}/{name}")), "{name} is not asked for with the page");
+        let asset = Answered::of(system.http.get(system.url(&format!("{assets}/{name}")))).await;
         assert_eq!(asset.status, 200, "{name}");
+        assert_eq!(asset.headers["cache-control"], "public, max-age=31536000, immutable");
     }
+    // A page from before a release still finds its parts, and keeps none of the new ones under old names.
+    let other = Answered::of(system.http.get(system.url("/checkout/0123456789abcdef/order.js"))).await;
+    assert_eq!((other.status, &other.headers["cache-control"]), (200, &"no-store".parse().unwrap()));
+    // A shop's own page knows no version, and is led to it.
+    let newest = Answered::of(system.http.get(system.url("/checkout/everpaid.js"))).await;
+    assert_eq!(newest.status, 200, "the client of the tests follows redirects");
+    assert_eq!(newest.headers["cache-control"], "public, max-age=31536000, immutable");
     for path in [
         "/checkout/index.html",
         "/checkout/package.json",
+        "/checkout/nothing.js",
         "/checkout/tests%2Forder.test.js",
         "/checkout/..%2FCargo.toml",
+        "/checkout/0/index.html",
+        "/checkout/0/..%2FCargo.toml",
     ] {
         assert_eq!(Answered::of(system.http.get(system.url(path))).await.status, 404, "{path}");
     }
