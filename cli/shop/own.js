@@ -51,7 +51,8 @@ async function open() {
     part("amount").textContent = order ? yuan(order.amount.total) : "";
     part("pay").hidden = !may(state, "pay");
     part("code").hidden = name !== "scan";
-    if (name === "scan" && !part("code").src) part("code").src = checkout.qrAddress(payment.id);
+    const address = name === "scan" ? checkout.qrAddress(payment) : part("code").src;
+    if (part("code").src !== address) part("code").src = address;
     const said = OVER.includes(name) ? "over" : name in SAID ? SAID[name] : "wait";
     part("said").textContent = said ? t(said) : "";
   }
