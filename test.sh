@@ -64,6 +64,8 @@ export EVERPAID_TEST_POSTGRES="postgres://everpaid@127.0.0.1:$port"
 # --- the checks, the fastest first -------------------------------------------------------------
 say "format";        cargo fmt --all --check
 say "page";          node --test checkout/tests/*.test.js cli/shop/tests/*.test.js
+(cd tests/browser && npm ci --silent --no-audit --no-fund)
+tests/browser/node_modules/.bin/tsc --project checkout
 say "model";         tests/model/check
 say "clippy";        cargo clippy --workspace --all-targets --locked -- -D warnings
 say "docs";          RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
@@ -71,7 +73,6 @@ say "docs";          RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps 
 say "tests";         RUST_TEST_THREADS=$((3 * $(nproc))) cargo test --workspace --locked
 say "lives";         cargo run -p chaos --locked --quiet -- lives --count 5000 --seed 20261122
 say "browser";       cargo build --locked --quiet
-(cd tests/browser && npm ci --silent --no-audit --no-fund)
 node --test tests/browser/*.test.js
 say "mini-program"
 (cd tests/mini-program && npm ci --silent --no-audit --no-fund && node_modules/.bin/tsc -p .)

@@ -10,7 +10,7 @@ export class Refusal extends Error {
     this.status = told.status; // 0: no answer came
     this.code = told.code;
     this.request_id = told.request_id;
-    this.retry_after_ms = told.retry_after_ms;
+    this.retry_after_ms = told.retry_after_ms || 1000;
   }
 
   /** A wrong link and a foreign one look the same. */
@@ -20,21 +20,43 @@ export class Refusal extends Error {
 }
 
 /**
- * @param {string} secret  the order's client secret
+ * The order that a secret is for: its id is in it.
+ * @param {string} client_secret
  */
-export function connect(secret) {
-  const authorization = "Bearer " + secret;
-  const query = "?client_secret=" + encodeURIComponent(secret);
-  const order = (id) => "/v1/orders/" + encodeURIComponent(id);
+export function orderOf(client_secret) {
+  return "ord_" + client_secret.slice(3, 29);
+}
+
+/**
+ * @typedef {import("./order.js").Order} Order
+ * @typedef {import("./order.js").Payment} Payment
+ * @typedef {{method: "native"} | {method: "mini_program", app_id: string, openid: string}} Wanted
+ */
+
+/**
+ * @param {string} api_url  without a slash at the end
+ * @param {string} client_secret  the order's
+ */
+export function connect(api_url, client_secret) {
+  const authorization = "Bearer " + client_secret;
+  const query = "?client_secret=" + encodeURIComponent(client_secret);
+  const order = "/v1/orders/" + encodeURIComponent(orderOf(client_secret));
+  /** @param {string} id */
   const payment = (id) => "/v1/payments/" + encodeURIComponent(id);
 
+  /**
+   * @param {"GET"|"POST"} method
+   * @param {string} path
+   * @param {object=} body
+   */
   async function ask(method, path, body) {
+    /** @type {Record<string, string>} */
     const headers = { Accept: "application/json", Authorization: authorization };
     if (body) headers["Content-Type"] = "application/json";
     const patience = new AbortController();
     const timer = setTimeout(() => patience.abort(), ANSWER_MS_MAX);
     try {
-      const response = await fetch(path, {
+      const response = await fetch(api_url + path, {
         method,
         headers,
         body: body && JSON.stringify(body),
@@ -45,7 +67,7 @@ export function connect(secret) {
       });
       const told = await response.json().catch(() => ({}));
       if (!response.ok) throw refusal(response, told);
-      return { told, now: Date.parse(response.headers.get("Date")) || Date.now(), retry_after_ms: retryAfter(response) };
+      return { told, now: Date.parse(response.headers.get("Date") || "") || Date.now(), retry_after_ms: retryAfter(response) };
     } catch (error) {
       throw error instanceof Refusal ? error : new Refusal({ status: 0, code: "network" });
     } finally {
@@ -54,31 +76,52 @@ export function connect(secret) {
   }
 
   return {
-    /** The order and the server's time. */
-    async readOrder(id) {
-      const { told, now } = await ask("GET", order(id));
+    /** The order and the server's time. @returns {Promise<{order: Order, now: number}>} */
+    async readOrder() {
+      const { told, now } = await ask("GET", order);
       return { order: told.order, now };
     },
 
-    /** Opens a payment, or gets the live one again; `retry_after_ms` says when to look if it has no code yet. */
-    async openPayment(id, expected_total) {
-      const { told, retry_after_ms } = await ask("POST", order(id) + "/payments", { method: "native", expected_total });
+    /**
+     * Opens a payment, or gets the live one again; `retry_after_ms` says when to look if it is not ready yet.
+     * @param {Wanted} wanted
+     * @param {number} expected_total
+     * @returns {Promise<{payment: Payment, retry_after_ms: number}>}
+     */
+    async openPayment(wanted, expected_total) {
+      const { told, retry_after_ms } = await ask("POST", order + "/payments", Object.assign({ expected_total }, wanted));
       return { payment: told.payment, retry_after_ms };
     },
 
+    /** @param {string} id @returns {Promise<{payment: Payment, retry_after_ms: number}>} */
     async readPayment(id) {
       const { told, retry_after_ms } = await ask("GET", payment(id));
       return { payment: told.payment, retry_after_ms };
     },
 
-    /** Has the server ask WeChat Pay now. */
+    /** Has the server ask WeChat Pay now. @param {string} id @returns {Promise<{payment: Payment}>} */
     async confirmPayment(id) {
       const { told } = await ask("POST", payment(id) + "/confirm");
       return { payment: told.payment };
     },
 
-    qrAddress(id) {
-      return payment(id) + "/qr.svg" + query;
+    /**
+     * Trades the code of WeChat's login for who the payer is.
+     * @param {{code: string, state: string}} arrived
+     * @returns {Promise<{app_id: string, openid: string}>}
+     */
+    async exchange({ code, state }) {
+      const { told } = await ask("POST", "/v1/wechat/oauth/openid", { code, state });
+      return { app_id: told.app_id, openid: told.openid };
+    },
+
+    /**
+     * The address of a payment's QR code. A refreshed payment keeps its id, so a later code is asked for by its
+     * end: a browser would show the old one again otherwise.
+     * @param {Payment} of
+     */
+    qrAddress({ id, code_url_expires_at }) {
+      return api_url + payment(id) + "/qr.svg" + query + "&until=" + (Date.parse(code_url_expires_at || "") || 0);
     },
 
     /**
@@ -86,9 +129,9 @@ export function connect(secret) {
      * @param {{hint: () => void, heard: (live: boolean, over: boolean) => void}} on
      * @returns {() => void} stops listening
      */
-    followOrder(id, on) {
+    followOrder(on) {
       if (typeof EventSource === "undefined") return () => {};
-      const events = new EventSource(order(id) + "/events" + query);
+      const events = new EventSource(api_url + order + "/events" + query);
       events.addEventListener("order", on.hint);
       events.addEventListener("open", () => on.heard(true, false));
       events.addEventListener("error", () => on.heard(false, events.readyState === EventSource.CLOSED));
@@ -97,6 +140,10 @@ export function connect(secret) {
   };
 }
 
+/**
+ * @param {Response} response
+ * @param {{code?: string, request_id?: string}} told
+ */
 function refusal(response, told) {
   return new Refusal({
     status: response.status,
@@ -106,6 +153,7 @@ function refusal(response, told) {
   });
 }
 
+/** @param {Response} response */
 function retryAfter(response) {
   const seconds = Number(response.headers.get("Retry-After"));
   return seconds > 0 ? Math.min(seconds, 30) * 1000 : 1000;

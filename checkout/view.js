@@ -1,7 +1,7 @@
 /** Draws a state. Holds no opinion about orders: what may be done is read from `order.js`. */
 
-import { countdown, moment, reasonFor, text, yuan } from "./copy.js";
-import { STATES, failureOf, isPaidElsewhere, may, returnAddress, timeLeft as timeLeftOf } from "./order.js";
+import { atTheCashier, countdown, moment, reasonFor, text, yuan } from "./copy.js";
+import { STATES, failureOf, isPaidElsewhere, may, returnAddress, timeLeft as timeLeftOf, way } from "./order.js";
 
 /** Paths in a 64-unit box, drawn with round strokes. */
 const MARKS = {
@@ -15,20 +15,42 @@ const MARKS = {
 };
 
 /**
+ * @typedef {object} Page  what does not change
+ * @property {string} merchant
+ * @property {string} simulator_url  "" where money is real
+ * @property {import("./environment.js").Environment|"wxwork"} environment
+ * @property {boolean} phone
+ * @property {string} link           this page's address, for another device
+ * @property {import("./copy.js").Language} language  at first
+ * @property {(language: import("./copy.js").Language) => void} languageChosen
+ * @property {ReturnType<typeof import("./everpaid.js").openCheckout>} checkout
+ *
+ * @typedef {Node|string|false|null|undefined} Child  what is not there is left out
+ */
+
+/**
  * @param {Document} document
- * @param {object} page  what does not change: merchant, simulator_url, environment, phone, link, and the payer's acts
+ * @param {Page} page
  */
 export function createView(document, page) {
-  const part = (id) => document.getElementById(id);
+  const { checkout } = page;
+  const part = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
   let language = page.language;
-  let state = null;
+  let state = checkout.state;
   let drawn = "";
+  /** @type {number|null} */
   let timeLeft = null;
-  let code = null; // the QR on the screen, kept so that a redraw does not load it again
-  let codes = 0;
+  /** The QR on the screen, kept so that a redraw does not load it again. @type {{address: string, image: HTMLImageElement, broken: boolean}|null} */
+  let code = null;
 
-  const t = (key, values) => text(language, key, values);
-  const merchant = () => (state && state.order && state.order.merchant.name) || page.merchant;
+  const merchant = () => (state.order && state.order.merchant.name) || page.merchant;
+  const order = () => /** @type {import("./order.js").Order} */ (state.order);
+  const payment = () => /** @type {import("./order.js").Payment} */ (state.payment);
+
+  /** @param {string} key @param {Record<string, string|number>=} values */
+  function t(key, values) {
+    return text(language, way(state) === "mini_program" ? atTheCashier(key) : key, values);
+  }
 
   part("language").addEventListener("click", () => {
     language = language === "zh" ? "en" : "zh";
@@ -42,14 +64,15 @@ export function createView(document, page) {
     const before = state;
     state = next;
     const { name, order, payment, failure, hint, slow, online } = state;
-    const seen = JSON.stringify([language, name, order, payment, failure, hint, slow, online]);
+    const seen = JSON.stringify([language, name, order, payment, failure, hint, slow, online, way(state)]);
     if (seen === drawn) return;
     drawn = seen;
 
     drawFrame();
     const stub = name !== "gone" && (order ? summary(order) : name === "loading" && skeleton());
     fill(part("summary"), stub || []);
-    const hadFocus = part("counter").contains(document.activeElement) && document.activeElement.id;
+    const focused = document.activeElement;
+    const hadFocus = focused !== null && part("counter").contains(focused) ? focused.id : "";
     fill(part("counter"), COUNTERS[name]());
     part("counter").dataset.state = name;
     part("ticket").classList.toggle("ticket--single", !stub);
@@ -57,9 +80,13 @@ export function createView(document, page) {
     settle(before, hadFocus);
   }
 
-  /** Says a change aloud, and moves the focus to a result or to the code that was asked for. */
+  /**
+   * Says a change aloud, and moves the focus to a result or to the code that was asked for.
+   * @param {import("./order.js").State} before
+   * @param {string} hadFocus
+   */
   function settle(before, hadFocus) {
-    const moved = before && before.name !== state.name;
+    const moved = before.name !== state.name;
     if (moved) part("result").textContent = t(state.name + "_title") + " " + spokenAmount();
     const asked = moved && (STATES[state.name].rests || (before.name === "opening" && state.name === "scan"));
     const target = asked ? part("title") : hadFocus ? part(hadFocus) || part("title") : null;
@@ -67,16 +94,15 @@ export function createView(document, page) {
   }
 
   function spokenAmount() {
-    return state.name === "paid" || state.name === "scan" ? yuan(state.order.amount.total) : "";
+    return state.name === "paid" || state.name === "scan" ? yuan(order().amount.total) : "";
   }
 
   function drawFrame() {
     const name = merchant();
     document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
-    const titles = { paid: "title_paid" };
     document.title =
       state.order && name
-        ? t(titles[state.name] || "title", { amount: yuan(state.order.amount.total), merchant: name })
+        ? t(state.name === "paid" ? "title_paid" : "title", { amount: yuan(state.order.amount.total), merchant: name })
         : t("title_plain");
 
     part("merchant").textContent = name;
@@ -97,6 +123,7 @@ export function createView(document, page) {
 
   // --- The stub: what is being paid ------------------------------------------------------------
 
+  /** @param {import("./order.js").Order} order */
   function summary(order) {
     const [whole, cents] = yuan(order.amount.total).slice(1).split(".");
     return [
@@ -113,6 +140,7 @@ export function createView(document, page) {
     ];
   }
 
+  /** @param {string} key @param {string} value @param {string=} kind */
   function fact(key, value, kind) {
     return h("div", {}, h("dt", {}, t(key)), h("dd", { class: kind || "" }, value));
   }
@@ -123,72 +151,94 @@ export function createView(document, page) {
 
   // --- The counter: what can be done about it --------------------------------------------------
 
+  /** @type {Record<import("./order.js").StateName, () => Child[]>} */
   const COUNTERS = {
-    loading: () => [spinner(), title("loading_title")],
-    offline: () => [mark("offline"), title("offline_title"), say("offline_text"), button("again", page.again)],
+    loading: () => [spinner(), title()],
+    offline: () => [mark("offline"), title(), say("offline_text"), button("again", checkout.again)],
 
-    ready: () => [
-      title("ready_title"),
-      say(isPaidElsewhere(state) ? "ready_elsewhere" : state.hint === "replaced" ? "hint_replaced" : "ready_text"),
-      payButton("pay"),
-      elsewhere(),
-    ],
-    opening: () => [spinner(), title("opening_title"), say(state.slow ? "opening_slow" : "opening_text")],
+    ready: () => [title(), say(readyText()), payButton("pay"), wayOut(), elsewhere()],
+    authorizing: () => [spinner(), title(), say("authorizing_text")],
+    opening: () => [spinner(), title(), say(state.slow ? "opening_slow" : "opening_text")],
 
     scan: () => [
-      title("scan_title"),
+      title(),
       qrTile(),
       h("p", { class: "how" }, h("b", {}, t("scan_text")), h("span", {}, t("scan_note"))),
       simulatorLink(),
       state.hint === "not_yet" && h("p", { class: "note", role: "status" }, t("hint_not_yet")),
-      button("confirm", page.confirm),
+      button("confirm", checkout.confirm),
+      wayOut(),
       elsewhere(),
     ],
-    qr_expired: () => [mark("wait"), title("qr_expired_title"), say("qr_expired_text"), payButton("qr_refresh")],
-    confirming: () => [spinner(), title("confirming_title"), say("confirming_text")],
+    qr_expired: () => [mark("wait"), title(), say("qr_expired_text"), payButton("qr_refresh"), wayOut()],
+    calling: () => [spinner(), title(), say("calling_text")],
+    silent: () => [
+      mark("question"),
+      title(),
+      say("silent_text"),
+      payButton("call_again"),
+      may(state, "confirm") && button("confirm", checkout.confirm),
+      button("qr", checkout.qr, "quiet"),
+    ],
+    confirming: () => [spinner(), title(), say("confirming_text")],
 
     unclear: () => [
       mark("question"),
-      title("unclear_title"),
+      title(),
       say("unclear_text"),
-      may(state, "confirm") && state.payment && button("confirm_again", page.confirm),
-      state.payment && state.payment.status !== "succeeded" && button("unpaid", page.back, "quiet"),
+      may(state, "confirm") && button("confirm_again", checkout.confirm),
+      state.payment !== null && state.payment.status !== "succeeded" && button("unpaid", checkout.back, "quiet"),
     ],
-    failed: () => [mark("alert"), title("failed_title"), reason(), payButton("retry")],
+    failed: () => [mark("alert"), title(), reason(), payButton("retry"), wayOut(), elsewhere()],
 
-    expired: () => [mark("wait"), title("expired_title"), say("expired_text"), backToShop()],
-    closing: () => [spinner(), title("closing_title"), say("closing_text")],
-    closed: () => [mark("stop"), title("closed_title"), say("closed_text"), backToShop()],
+    expired: () => [mark("wait"), title(), say("expired_text"), backToShop()],
+    closing: () => [spinner(), title(), say("closing_text")],
+    closed: () => [mark("stop"), title(), say("closed_text"), backToShop()],
     paid: () => [
       mark("paid"),
-      title("paid_title"),
-      say(state.order.status === "paid" ? "paid_text" : "paid_" + state.order.status),
+      title(),
+      say(order().status === "paid" ? "paid_text" : "paid_" + order().status),
       receipt(),
       backToShop(),
     ],
-    gone: () => [mark("link"), title("gone_title"), say("gone_text")],
+    gone: () => [mark("link"), title(), say("gone_text")],
   };
 
-  function title(key) {
-    return h("h1", { id: "title", tabindex: "-1" }, t(key));
+  function readyText() {
+    if (state.hint === "cancelled" || state.hint === "authorize_again" || state.hint === "replaced") return "hint_" + state.hint;
+    return isPaidElsewhere(state) ? "ready_elsewhere" : "ready_text";
   }
 
+  function title() {
+    return h("h1", { id: "title", tabindex: "-1" }, t(state.name + "_title"));
+  }
+
+  /** @param {string} key */
   function say(key) {
     return h("p", { class: "say" }, t(key));
   }
 
+  /** @param {string} key @param {() => void} act @param {string=} kind */
   function button(key, act, kind = "plain") {
     return h("button", { class: "button button--" + kind, type: "button", id: "act-" + key, onclick: act }, t(key));
   }
 
+  /** @param {string} key */
   function payButton(key) {
-    return button(key, page.pay, "pay");
+    return button(key, checkout.pay, "pay");
+  }
+
+  /** Out of WeChat's cashier to the QR code and back; on a phone only once the cashier did not do. */
+  function wayOut() {
+    if (may(state, "wechat")) return button("wechat", checkout.wechat, "quiet");
+    return may(state, "qr") && (state.name === "failed" || !page.phone) && button("qr", checkout.qr, "quiet");
   }
 
   function spinner() {
     return h("span", { class: "spinner", "aria-hidden": "true" });
   }
 
+  /** @param {keyof typeof MARKS} name */
   function mark(name) {
     const tone = name === "paid" ? "paid" : "quiet";
     return s(
@@ -203,25 +253,24 @@ export function createView(document, page) {
     return h(
       "figure",
       { class: "qr" },
-      h("figcaption", {}, t("scan_to", { merchant: merchant() }), " ", h("b", {}, yuan(state.order.amount.total))),
+      h("figcaption", {}, t("scan_to", { merchant: merchant() }), " ", h("b", {}, yuan(order().amount.total))),
       qrImage(),
     );
   }
 
-  /** A refreshed payment keeps its address, so a later code is asked for by number: a browser shows the old one again otherwise. */
   function qrImage() {
-    const { id, code_url } = state.payment;
-    const key = id + " " + code_url;
-    if (!code || code.key !== key) {
-      codes += 1;
-      const image = h("img", { width: 240, height: 240, decoding: "async" });
+    const address = checkout.qrAddress(payment());
+    if (!code || code.address !== address) {
+      const image = document.createElement("img");
+      Object.assign(image, { width: 240, height: 240, decoding: "async" });
+      const loaded = { address, image, broken: false };
       image.addEventListener("error", () => {
-        code.broken = true;
+        loaded.broken = true;
         drawn = "";
         draw(state);
       });
-      image.src = page.qrAddress(id) + (codes > 1 ? "&code=" + codes : "");
-      code = { key, image, broken: false };
+      image.src = address;
+      code = loaded;
     }
     if (code.broken) {
       return h(
@@ -235,13 +284,13 @@ export function createView(document, page) {
         }),
       );
     }
-    code.image.alt = t("qr_alt", { merchant: merchant(), amount: yuan(state.order.amount.total) });
+    code.image.alt = t("qr_alt", { merchant: merchant(), amount: yuan(order().amount.total) });
     return code.image;
   }
 
   function simulatorLink() {
     if (!page.simulator_url) return null;
-    const href = page.simulator_url + "/phone?code_url=" + encodeURIComponent(state.payment.code_url);
+    const href = page.simulator_url + "/phone?code_url=" + encodeURIComponent(payment().code_url || "");
     return h(
       "a",
       { class: "phone-link", id: "phone", href, target: "_blank", rel: "noopener noreferrer" },
@@ -251,19 +300,20 @@ export function createView(document, page) {
     );
   }
 
-  /** A phone cannot scan itself, and WeChat's own browser not yet pay here: the link gets out of both. */
+  /** A phone cannot scan itself, and in some places nobody can pay: the link gets out of all of them. */
   function elsewhere() {
-    if (!page.phone) return null;
+    if (!page.phone || way(state) === "mini_program") return null;
     const place = page.environment === "browser" ? "phone" : page.environment;
     return h(
       "div",
       { class: "elsewhere" },
       h("h2", {}, t(place + "_title")),
       h("p", {}, t(place + "_text")),
-      copyButton("copy-link", place === "phone" ? "copy_link" : "copy_link_here", page.link),
+      copyButton("copy-link", place === "phone" || place === "wxwork" ? "copy_link" : "copy_link_here", page.link),
     );
   }
 
+  /** @param {string} id @param {string} key @param {string} value */
   function copyButton(id, key, value) {
     const spoken = h("span", { role: "status", class: "copied" });
     const act = async () => {
@@ -289,31 +339,31 @@ export function createView(document, page) {
       "div",
       { class: "say" },
       h("p", {}, t("failed_reason", { reason: words })),
-      request_id && h("p", { class: "support" }, t("support_code", { code: request_id })),
+      request_id ? h("p", { class: "support" }, t("support_code", { code: request_id })) : null,
     );
   }
 
   function receipt() {
-    const { order } = state;
-    const number = order.payment && order.payment.transaction_id;
+    const { payment, paid_at } = order();
+    const number = payment && payment.transaction_id;
     return h(
       "dl",
       { class: "facts facts--receipt" },
-      order.paid_at && fact("paid_at", moment(language, order.paid_at)),
-      number && fact("transaction", number, "code"),
+      paid_at !== null && fact("paid_at", moment(language, paid_at)),
+      number ? fact("transaction", number, "code") : null,
     );
   }
 
   function backToShop() {
     const href = returnAddress(state.order);
-    return href && h("a", { class: "button button--plain", id: "back", href, rel: "noreferrer" }, t("back"));
+    return href !== null && h("a", { class: "button button--plain", id: "back", href, rel: "noreferrer" }, t("back"));
   }
 
   // --- The clock -------------------------------------------------------------------------------
 
   /** @param {number|null} ms */
   function showTimeLeft(ms) {
-    const place = part("left");
+    const place = document.getElementById("left");
     if (place) {
       place.hidden = ms === null || ms === 0;
       place.classList.toggle("is-short", ms !== null && ms < 300000);
@@ -330,10 +380,12 @@ export function createView(document, page) {
 
   // --- Elements --------------------------------------------------------------------------------
 
+  /** @param {string} tag @param {Attributes} attributes @param {Child[]} children */
   function h(tag, attributes, ...children) {
     return build(document.createElement(tag), attributes, children);
   }
 
+  /** @param {string} tag @param {Attributes} attributes @param {Child[]} children */
   function s(tag, attributes, ...children) {
     return build(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
   }
@@ -341,22 +393,35 @@ export function createView(document, page) {
   return { draw, showTimeLeft };
 }
 
+/** @typedef {Record<string, string|number|boolean|(() => void)>} Attributes */
+
+/**
+ * @template {Element} E
+ * @param {E} element
+ * @param {Attributes} attributes
+ * @param {Child[]} children
+ */
 function build(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "onclick") element.addEventListener("click", value);
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
     else if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== "") element.setAttribute(name, value);
+    else if (value !== false && value !== "") element.setAttribute(name, String(value));
   }
   fill(element, children);
   return element;
 }
 
+/** @param {Element} element @param {Child[]} children */
 function fill(element, children) {
   element.textContent = "";
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false && child !== ""));
+  for (const child of children) if (child) element.append(child);
 }
 
-/** The clipboard where it is allowed (https), else the old way. */
+/**
+ * The clipboard where it is allowed (https), else the old way.
+ * @param {Document} document
+ * @param {string} value
+ */
 async function copyText(document, value) {
   try {
     await navigator.clipboard.writeText(value);

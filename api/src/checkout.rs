@@ -1,13 +1,15 @@
 //! The payer's page. Looking at it has no effect.
 
 use axum::{
-    extract::State,
+    extract::{Path, State},
     response::{IntoResponse, Response},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use entity::order;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use rust_embed::{EmbeddedFile, RustEmbed};
 use sea_orm::EntityTrait;
+use sha2::{Digest, Sha256};
 
 use crate::{app::App, notice::Notice, problem::ApiError, request::Segment};
 
@@ -19,11 +21,8 @@ use crate::{app::App, notice::Notice, problem::ApiError, request::Segment};
 #[include = "*.svg"]
 #[exclude = "mini-program/*"]
 #[exclude = "tests/*"]
+#[exclude = "mini-program/*"]
 struct Files;
-
-/// Nothing from elsewhere. The three schemes are for the bridge that WeChat puts into pages.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-     frame-src weixin: weixinping: weixinpreinject:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /pay/{client_secret}`
 pub(crate) async fn page(State(app): State<App>, Segment(secret): Segment) -> Result<Response, Notice> {
@@ -32,42 +31,90 @@ pub(crate) async fn page(State(app): State<App>, Segment(secret): Segment) -> Re
         None => None,
     };
     let merchant = order.as_ref().and_then(|order| app.merchant(&order.merchant));
-    let (Some(order), Some(merchant)) = (&order, merchant) else {
-        return Err(Notice::LinkNotValid);
-    };
-    let page = text("index.html")
-        .replace("{{order_id}}", order.id.as_str())
-        .replace("{{merchant_name}}", &escape(&merchant.display_name))
-        .replace("{{app_id}}", merchant.official_account().map_or("", |app| &app.id))
-        .replace("{{simulator_url}}", &escape(app.settings().simulator_url.as_deref().unwrap_or_default()));
-    Ok((headers(), page).into_response())
+    let Some(merchant) = merchant else { return Err(Notice::LinkNotValid) };
+    Ok(html(
+        "index.html",
+        &[
+            ("merchant_name", &escape(&merchant.display_name)),
+            ("app_id", merchant.official_account().map_or("", |app| &app.id)),
+            ("simulator_url", &escape(app.settings().simulator_url.as_deref().unwrap_or_default())),
+        ],
+    ))
 }
 
-/// `GET /checkout/{file}`
-pub(crate) async fn asset(Segment(name): Segment) -> Result<Response, ApiError> {
-    let file = Files::get(&name).filter(|_| !name.ends_with(".html")).ok_or(ApiError::NoSuchRoute)?;
+/// `GET /checkout/{version}/{file}`
+pub(crate) async fn asset(path: Option<Path<(String, String)>>) -> Result<Response, ApiError> {
+    let Path((asked, name)) = path.ok_or(ApiError::NoSuchRoute)?;
+    let file = file(&name).ok_or(ApiError::NoSuchRoute)?;
     let kind = HeaderValue::from_str(file.metadata.mimetype()).map_err(|_| ApiError::NoSuchRoute)?;
-    // The page names its modules without a version, so they are asked for each time.
+    // While several processes are being replaced, a page of one may ask another for its parts: better
+    // those of the other than none, but nobody is to keep them under this name.
+    let kept = if asked == version() { "public, max-age=31536000, immutable" } else { "no-store" };
     let headers = [
         (header::CONTENT_TYPE, kind),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::CACHE_CONTROL, HeaderValue::from_static(kept)),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
-    Ok((headers, file.data.into_owned()).into_response())
+    Ok((headers, file.data).into_response())
 }
 
-pub(crate) fn headers() -> [(HeaderName, HeaderValue); 5] {
-    [
+/// `GET /checkout/{file}`: the address for pages of shops, which know no version.
+pub(crate) async fn newest(Segment(name): Segment) -> Result<Response, ApiError> {
+    file(&name).ok_or(ApiError::NoSuchRoute)?;
+    let location =
+        HeaderValue::from_str(&format!("{}/{name}", assets())).map_err(|_| ApiError::NoSuchRoute)?;
+    let headers =
+        [(header::LOCATION, location), (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+    Ok((StatusCode::TEMPORARY_REDIRECT, headers).into_response())
+}
+
+fn file(name: &str) -> Option<EmbeddedFile> {
+    Files::get(name).filter(|_| !name.ends_with(".html"))
+}
+
+/// The address of the parts, which changes with any of them, so that a browser never asks twice.
+fn assets() -> String {
+    format!("/checkout/{}", version())
+}
+
+fn version() -> String {
+    let parts = Files::iter().filter_map(|name| file(&name).map(|file| (name, file.metadata.sha256_hash())));
+    let all =
+        parts.fold(Sha256::new(), |all, (name, hash)| all.chain_update(name.as_bytes()).chain_update(hash));
+    hex::encode(&all.finalize()[..8])
+}
+
+/// A page with its style in it, so that one answer is enough for the first paint. `values` fill the
+/// places in the file, and must be escaped.
+pub(crate) fn html(name: &str, values: &[(&str, &str)]) -> Response {
+    let style = text("style.css");
+    let policy = policy(&STANDARD.encode(Sha256::digest(&style)));
+    let page = text(name).replace("{{style}}", &style).replace("{{assets}}", &assets());
+    let page =
+        values.iter().fold(page, |page, (place, value)| page.replace(&format!("{{{{{place}}}}}"), value));
+    let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::CONTENT_SECURITY_POLICY, policy),
         // The address of this page is a secret.
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    ]
+    ];
+    (headers, page).into_response()
 }
 
-pub(crate) fn text(name: &str) -> String {
+/// Nothing from elsewhere, and no style but this one. The three schemes are for the bridge that WeChat
+/// puts into pages.
+fn policy(style_hash: &str) -> HeaderValue {
+    let policy = format!(
+        "default-src 'none'; script-src 'self'; style-src 'sha256-{style_hash}'; img-src 'self'; connect-src 'self'; \
+         frame-src weixin: weixinping: weixinpreinject:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    // It is ASCII.
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}
+
+fn text(name: &str) -> String {
     let data = Files::get(name).map_or_else(Default::default, |EmbeddedFile { data, .. }| data);
     String::from_utf8_lossy(&data).into_owned()
 }

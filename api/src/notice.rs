@@ -144,12 +144,8 @@ impl IntoResponse for Notice {
                 checkout::escape(checkout)
             )
         });
-        let page = checkout::text("notice.html")
-            .replace("{{title}}", title)
-            .replace("{{text}}", text)
-            .replace("{{title_en}}", title_en)
-            .replace("{{text_en}}", text_en)
-            .replace("{{back}}", &back);
-        (status, checkout::headers(), page).into_response()
+        let values =
+            [("title", title), ("text", text), ("title_en", title_en), ("text_en", text_en), ("back", &back)];
+        (status, checkout::html("notice.html", &values)).into_response()
     }
 }

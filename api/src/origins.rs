@@ -24,6 +24,12 @@ pub(crate) fn allowed(settings: &AppSettings) -> CorsLayer {
             header::CONTENT_TYPE,
             HeaderName::from_static("last-event-id"),
         ])
-        .expose_headers([header::LOCATION, header::RETRY_AFTER, HeaderName::from_static("x-request-id")])
+        // A page counts down by our clock, not by the payer's.
+        .expose_headers([
+            header::DATE,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            HeaderName::from_static("x-request-id"),
+        ])
         .max_age(REMEMBERED)
 }

@@ -43,7 +43,8 @@ pub fn router(app: App) -> Router {
     described
         // Shops' own pages call these too, and load the page's modules. What is not asked for
         // properly is answered inside the layer, or an OPTIONS would not come through to it.
-        .route("/checkout/{file}", get(checkout::asset).layer(CompressionLayer::new()))
+        .route("/checkout/{file}", get(checkout::newest))
+        .route("/checkout/{version}/{file}", get(checkout::asset).layer(CompressionLayer::new()))
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(origins::allowed(app.settings()))
         // WeChat Pay. Its own size limit, because a notification may be large.
@@ -52,7 +53,7 @@ pub fn router(app: App) -> Router {
             post(notifications::receive).layer(DefaultBodyLimit::max(BODY_MAX)),
         )
         // The payer's page. Looking has no effect: WeChat's scanners fetch links too.
-        .route("/pay/{client_secret}", get(checkout::page))
+        .route("/pay/{client_secret}", get(checkout::page).layer(CompressionLayer::new()))
         // The payer comes back from WeChat.
         .route("/wechat/auth-jump", get(payer::auth_jump::jump))
         // WeChat looks whose host this is.

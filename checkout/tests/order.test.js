@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
+  AUTHORIZATIONS_MAX,
   LAST_CALL_MS,
   STATES,
   failureOf,
@@ -12,6 +13,7 @@ import {
   reduce,
   returnAddress,
   timeLeft,
+  way,
 } from "../order.js";
 
 const NOW = Date.parse("2026-11-22T06:00:00Z");
@@ -170,59 +172,96 @@ const WITHOUT_THE_WORD = [
   { kind: "no_such_event" },
 ];
 
-/** Two states are one when they decide alike; nothing is decided from the payment inside the order. */
+const MINE = payment("awaiting_payment", { id: "pay_3", method: "mini_program", call_up: { package: "prepay_id=wx1" } });
+const [QR, WECHAT, CAME_BACK, AUTHORIZED] =
+  ["qr_tapped", "wechat_tapped", "came_back", "authorized"].map((kind) => ({ kind }));
+
+/** The same inside WeChat, where more can happen: fewer payments and times, or the walk takes minutes. */
+const WITHOUT_THE_WORD_IN_WECHAT = [
+  ...[null, MINE, SCANNABLE, payment("succeeded")].map((p) => read(order("pending", p))),
+  read(order("closed")),
+  tick(EXPIRES),
+  ...[MINE, SCANNABLE, payment("created", { method: "mini_program" })].map(told),
+  ...[MINE, ...["unknown", "closed", "succeeded"].map((status) => payment(status))].map(answered),
+  ...["network", "openid_not_verified"].map(refused),
+  ...["authorization_expired", "snapshot_user"].map((code) => ({ kind: "authorization_refused", failure: { code } })),
+  ...[0, 1].map((authorizations) => ({ kind: "code_arrived", authorizations })),
+  ...["ok", "cancel", "failed"].map((outcome) => ({ kind: "cashier_closed", outcome })),
+  ...[PAY, QR, WECHAT, CONFIRM, BACK, CONFIRM_FAILED, IMPATIENT, CAME_BACK, AUTHORIZED],
+];
+
+/** Two states are one when they decide alike: by nothing in a reason, a hint or the payment inside the order. */
 function likeness(state) {
-  const { name, order: o, payment: p, now, online, gone, doing, slow, doubt, failure, hint } = state;
-  const paying = p && [p.id, p.status, p.code_url_expires_at].join();
-  return [name, o && o.status, paying, now, online, gone, doing, slow, doubt, failure && failure.code, hint].join("|");
+  const { order: o, payment: p, failure, hint, slow, ...rest } = state;
+  return [o && o.status, p && [p.id, p.status, p.code_url_expires_at].join(), !failure, ...Object.values(rest)].join("|");
 }
 
-const REACHABLE = new Map();
-const waiting = [initial()];
-while (waiting.length > 0) {
-  const state = waiting.pop();
-  for (const event of WITHOUT_THE_WORD) {
-    const next = reduce(state, event);
-    const key = likeness(next);
-    if (REACHABLE.has(key)) continue;
-    REACHABLE.set(key, next);
-    waiting.push(next);
+/** Every state to be reached from this one. */
+function walk(start, events) {
+  const reached = new Map();
+  const waiting = [start];
+  while (waiting.length > 0) {
+    const state = waiting.pop();
+    for (const event of events) {
+      const next = reduce(state, event);
+      const key = likeness(next);
+      if (reached.has(key)) continue;
+      reached.set(key, next);
+      waiting.push(next);
+    }
   }
+  return [...reached.values()];
 }
+
+const IN_A_BROWSER = walk(initial(), WITHOUT_THE_WORD);
+const IN_WECHAT = walk(initial({ cashier: true }), WITHOUT_THE_WORD_IN_WECHAT);
+const REACHABLE = [...IN_A_BROWSER, ...IN_WECHAT];
 
 test("there is no path to paid without the server's status", () => {
-  const names = new Set([...REACHABLE.values()].map((state) => state.name));
-  assert.ok(REACHABLE.size > 1000, "the walk went nowhere: " + REACHABLE.size);
+  assert.ok(IN_A_BROWSER.length > 1000 && IN_WECHAT.length > 1000, [IN_A_BROWSER.length, IN_WECHAT.length].join());
+  const names = new Set(REACHABLE.map((state) => state.name));
   assert.ok(!names.has("paid"));
   assert.deepEqual([...names].sort(), Object.keys(STATES).filter((name) => name !== "paid").sort());
 });
 
+test("R4.2 R7.1 outside WeChat nothing of its cashier ever begins", () => {
+  for (const state of walk(initial(), [...WITHOUT_THE_WORD, QR, WECHAT, AUTHORIZED, { kind: "code_arrived", authorizations: 1 }])) {
+    assert.ok(!["authorizing", "calling", "silent"].includes(state.name), state.name);
+    assert.equal(way(state), "native");
+  }
+});
+
 test("from everywhere the server's word leads to paid, and nothing leads out of it", () => {
   const tried = new Set();
-  for (const state of REACHABLE.values()) {
+  for (const state of REACHABLE) {
+    const events = state.cashier ? WITHOUT_THE_WORD_IN_WECHAT : WITHOUT_THE_WORD;
     for (const status of ["paid", "partially_refunded", "refunded"]) {
       const paid = reduce(state, read(order(status)));
       assert.equal(paid.name, "paid");
       if (tried.has(likeness(paid))) continue;
       tried.add(likeness(paid));
-      for (const event of WITHOUT_THE_WORD) assert.equal(reduce(paid, event).name, "paid");
+      for (const event of events) assert.equal(reduce(paid, event).name, "paid");
     }
   }
 });
 
 test("no state is a dead end, and a tap that is not offered changes nothing", () => {
-  for (const state of REACHABLE.values()) {
+  for (const state of REACHABLE) {
     const { follows, taps } = STATES[state.name];
     assert.ok(taps.length > 0 || follows !== "never" || state.name === "gone", state.name);
-    for (const [tap, event] of [["pay", PAY], ["confirm", CONFIRM], ["back", BACK]]) {
+    for (const [tap, event] of Object.entries({ pay: PAY, qr: QR, wechat: WECHAT, confirm: CONFIRM, back: BACK })) {
       assert.equal(reduce(state, event) === state, !may(state, tap), state.name + " " + tap);
     }
   }
 });
 
 test("waiting always ends", () => {
-  for (const state of REACHABLE.values()) {
+  for (const state of REACHABLE) {
     if (!STATES[state.name].patience_ms) continue;
     assert.notEqual(reduce(state, IMPATIENT).name, state.name);
   }
+});
+
+test("R2.8 WeChat is asked who pays at most twice for one tap", () => {
+  for (const state of IN_WECHAT) assert.ok(state.authorizations <= AUTHORIZATIONS_MAX);
 });

@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::Mutex,
 };
@@ -15,7 +15,7 @@ use entity::{Clock, Db};
 use migration::{Migrator, MigratorTrait};
 use rand::distr::{Alphanumeric, SampleString};
 use serde::{Deserialize, Serialize};
-use simulator::{MerchantCredentials, Simulator};
+use simulator::{Browser, BrowserClient, MerchantCredentials, Simulator};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -43,6 +43,10 @@ pub(crate) struct DevOptions {
     /// Where the demo shop is.
     #[arg(long, default_value = "127.0.0.1:8703")]
     shop_listen: SocketAddr,
+    /// Where the checkout page is as WeChat's own browser shows it; by default 127.0.0.1:8704, or a
+    /// free port if the api is on one.
+    #[arg(long)]
+    browser_listen: Option<SocketAddr>,
     /// Where everything is kept.
     #[arg(long, default_value = "everpaid-data")]
     data: PathBuf,
@@ -63,6 +67,7 @@ struct DevJson<'a> {
     simulator_url: &'a str,
     metrics_url: &'a str,
     shop_url: &'a str,
+    wechat_url: &'a str,
     api_key: &'a str,
     merchant: &'a str,
     webhook_secret: &'a str,
@@ -75,7 +80,7 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
     drop(DataLock::take(data)?);
     let keys = DevKeys::of(data)?;
 
-    let simulator = Simulator::start(simulator::Options {
+    let mut simulator = Simulator::start(simulator::Options {
         listen: options.simulator_listen,
         data: Some(data.join("simulator.sqlite")),
         ..simulator::Options::default()
@@ -85,20 +90,32 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
     // Before everpaid, which has the shop to tell.
     let listener = roles::listen(options.shop_listen).await?;
     let shop_url = format!("http://{}", listener.local_addr()?);
+    let account =
+        simulator.merchant().apps.into_iter().find(|app| app.kind == simulator::AppKind::ServiceAccount);
     let config = config(&options, &keys, &simulator.url(), simulator.merchant(), &shop_url)?;
     migrate(&config).await?;
     let running = roles::start(Roles::BOTH, &config, Clock::System).await?;
 
     let api_url = format!("http://{}", running.api_addr.context("the api has no address")?);
     let metrics_url = format!("http://{}", running.metrics_addr);
+    let browser = Browser {
+        listen: options.browser_listen(),
+        pages: api_url.clone(),
+        client: BrowserClient::default(),
+    };
+    let wechat_url =
+        simulator.open_browser(&browser).await.context("opening the simulated WeChat browser")?;
     let stopping = CancellationToken::new();
     let shop = Shop {
         api_url: api_url.clone(),
         api_key: keys.api_key.clone(),
         simulator_url: simulator.url(),
+        wechat_url: wechat_url.clone(),
         metrics_url: metrics_url.clone(),
+        app_id: account.map(|app| app.appid).unwrap_or_default(),
         webhook_secret: keys.webhook_secret.clone(),
         told: Mutex::default(),
+        checkouts: Mutex::default(),
         http: reqwest::Client::builder().no_proxy().build()?,
     };
     let shop = roles::serve(listener, shop::router(shop), stopping.clone());
@@ -109,6 +126,7 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
         simulator_url: &simulator_url,
         metrics_url: &metrics_url,
         shop_url: &shop_url,
+        wechat_url: &wechat_url,
         api_key: &keys.api_key,
         merchant: MERCHANT,
         webhook_secret: &keys.webhook_secret,
@@ -120,6 +138,7 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
 
     buy something        {shop_url}
     the payer's phone    {simulator_url}/phone
+    inside WeChat        {wechat_url}          (open /pay/… of an order there)
     api                  {api_url}          (key: see {dev_json})
     metrics              {metrics_url}/metrics
 
@@ -134,6 +153,13 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
     running.stop().await?;
     simulator.stop().await;
     Ok(())
+}
+
+impl DevOptions {
+    fn browser_listen(&self) -> SocketAddr {
+        let port = if self.listen.port() == 0 { 0 } else { 8704 };
+        self.browser_listen.unwrap_or_else(|| (Ipv4Addr::LOCALHOST, port).into())
+    }
 }
 
 impl DevKeys {

@@ -37,7 +37,7 @@ mod wire;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -180,19 +180,6 @@ impl Simulator {
         let listener = listen(options.listen).await?;
         let addr = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let browser = match &options.browser {
-            Some(browser) => {
-                let listener = listen(browser.listen).await?;
-                let first = merchants.first();
-                let mut apps = first.merchant().apps.iter();
-                let mini_program = apps.find(|app| app.kind == AppKind::MiniProgram);
-                let mini_program = mini_program.map_or("", |app| &app.appid);
-                let open = Open::new(browser, listener.local_addr()?, addr, mini_program, stop.clone())?;
-                Some((Arc::new(open), listener))
-            }
-            None => None,
-        };
-        let browser_addr = browser.as_ref().map(|(_, listener)| listener.local_addr()).transpose()?;
         let wechat = Arc::new(Wechat {
             clock: Arc::new(SimClock::new(options.now, pace)),
             clock_change: tokio::sync::Mutex::default(),
@@ -206,7 +193,7 @@ impl Simulator {
             answer_delay: options.answer_delay,
             patience: options.patience,
             redirect_domains: options.redirect_domains,
-            windows: browser.as_ref().map(|(open, _)| open.windows()),
+            windows: OnceLock::new(),
             changes: watch::Sender::new(0),
             stop: stop.clone(),
             tasks: TaskTracker::new(),
@@ -218,12 +205,28 @@ impl Simulator {
             wechat.start_scenario(name, None)?;
         }
         wechat.tasks.spawn(Arc::clone(&wechat).dispatch());
-        if let Some((open, listener)) = browser {
-            wechat.tasks.spawn(browser::serve(open, listener));
-        }
         let server = tokio::spawn(server::serve(Arc::clone(&wechat), listener));
         tracing::info!(%addr, seed = wechat.chance.seed(), "the WeChat Pay simulator is listening");
-        Ok(Self { wechat, addr, browser_addr, server })
+        let mut started = Self { wechat, addr, browser_addr: None, server };
+        if let Some(browser) = &options.browser {
+            started.open_browser(browser).await?;
+        }
+        Ok(started)
+    }
+
+    /// Shows pages as WeChat's own browser does, for a server that is there only now; once. Gives back
+    /// where they are inside WeChat, without a slash at the end.
+    pub async fn open_browser(&mut self, browser: &Browser) -> anyhow::Result<String> {
+        let listener = listen(browser.listen).await?;
+        let addr = listener.local_addr()?;
+        let merchant = self.merchant();
+        let mini_program = merchant.apps.iter().find(|app| app.kind == AppKind::MiniProgram);
+        let mini_program = mini_program.map_or("", |app| &app.appid);
+        let open = Open::new(browser, addr, self.addr, mini_program, self.wechat.stop.clone())?;
+        ensure!(self.wechat.windows.set(open.windows()).is_ok(), "a browser is open already");
+        self.wechat.tasks.spawn(browser::serve(Arc::new(open), listener));
+        self.browser_addr = Some(addr);
+        Ok(format!("http://{addr}"))
     }
 
     pub fn addr(&self) -> SocketAddr {
@@ -235,7 +238,7 @@ impl Simulator {
         format!("http://{}", self.addr)
     }
 
-    /// Where the pages of [`Options::browser`] are inside WeChat, without a slash at the end.
+    /// Where the pages of the open browser are inside WeChat, without a slash at the end.
     pub fn browser_url(&self) -> Option<String> {
         self.browser_addr.map(|addr| format!("http://{addr}"))
     }

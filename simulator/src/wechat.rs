@@ -1,6 +1,9 @@
 //! WeChat Pay as one value: its clock, its keys, its ledger and what is wrong with it today.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -29,7 +32,7 @@ pub(crate) struct Wechat {
     /// Where OAuth may lead; empty: anywhere.
     pub redirect_domains: Vec<String>,
     /// Pages that a payer sees inside WeChat.
-    pub windows: Option<Windows>,
+    pub windows: OnceLock<Windows>,
     /// How often something changed that a page may be showing.
     pub changes: watch::Sender<u64>,
     pub stop: CancellationToken,

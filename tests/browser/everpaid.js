@@ -17,13 +17,13 @@ export class Everpaid {
   constructor() {
     this.directory = mkdtempSync(join(tmpdir(), "everpaid-"));
     this.data = join(this.directory, "everpaid-data");
-    this.ports = ["0", "0", "0", "0"];
+    this.ports = ["0", "0", "0", "0", "0"];
   }
 
   /** Runs `cargo run`'s executable and returns what dev.json says. */
   async start() {
-    const [api, simulator, metrics, shop] = this.ports.map((port) => `127.0.0.1:${port}`);
-    const options = ["--data", this.data, "--listen", api, "--simulator-listen", simulator, "--metrics-listen", metrics, "--shop-listen", shop];
+    const [api, simulator, metrics, shop, browser] = this.ports.map((port) => `127.0.0.1:${port}`);
+    const options = ["--data", this.data, "--listen", api, "--simulator-listen", simulator, "--metrics-listen", metrics, "--shop-listen", shop, "--browser-listen", browser];
     this.process = spawn(executable, options, { stdio: ["ignore", "pipe", "inherit"] });
     // The banner is printed when everything listens and dev.json is written.
     let printed = "";
@@ -33,7 +33,7 @@ export class Everpaid {
     }
     const dev = JSON.parse(readFileSync(join(this.data, "dev.json"), "utf8"));
     // Started again, it is where it was.
-    this.ports = [dev.api_url, dev.simulator_url, dev.metrics_url, dev.shop_url].map((url) => new URL(url).port);
+    this.ports = [dev.api_url, dev.simulator_url, dev.metrics_url, dev.shop_url, dev.wechat_url].map((url) => new URL(url).port);
     return dev;
   }
 

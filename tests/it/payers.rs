@@ -52,7 +52,8 @@ async fn a_page_follows_an_order_live_and_resumes_where_it_was() {
     }
 }
 
-/// R3.1, R3.3, R3.5: what opens the cashier in WeChat, for the person who was named.
+/// R3.1, R3.3, R3.5: what opens the cashier in WeChat, for the person who was named. R7.2, R7.3, R7.4: it
+/// is told, asked about and made as a native payment is.
 #[tokio::test]
 async fn a_mini_program_payment_comes_with_its_call_up_parameters() {
     for system in TestSystem::each().await {
@@ -132,23 +133,47 @@ async fn the_checkout_page_is_strict_and_looking_changes_nothing() {
     let page = Answered::of(system.http.get(system.url(&format!("/pay/{}", order.client_secret)))).await;
     assert_eq!(page.status, 200);
     let html = page.body.as_str().unwrap();
-    assert!(
-        html.contains(order.id.as_str()) && html.contains(&system.simulator.url()) && !html.contains("{{")
-    );
+    assert!(html.contains("shop") && html.contains(&system.simulator.url()) && !html.contains("{{"));
     assert_eq!(page.headers["cache-control"], "no-store");
     assert_eq!(page.headers["referrer-policy"], "no-referrer");
-    assert!(page.headers["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
-    for name in
-        ["main.js", "order.js", "view.js", "api.js", "copy.js", "environment.js", "style.css", "icon.svg"]
-    {
-        let asset = Answered::of(system.http.get(system.url(&format!("/checkout/{name}")))).await;
+    let policy = page.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    assert!(policy.contains("frame-src weixin: weixinping: weixinpreinject:"), "{policy}");
+    // The style is in the page, and in no other address.
+    assert!(html.contains("<style>/* The payer's page") && !html.contains("stylesheet"));
+    let assets = html.split("src=\"").nth(1).and_then(|rest| rest.split("/main.js").next()).unwrap();
+    for name in [
+        "main.js",
+        "everpaid.js",
+        "order.js",
+        "view.js",
+        "api.js",
+        "copy.js",
+        "authorization.js",
+        "bridge.js",
+        "environment.js",
+        "icon.svg",
+    ] {
+        assert!(html.contains(&format!("{assets}/{name}")), "{name} is not asked for with the page");
+        let asset = Answered::of(system.http.get(system.url(&format!("{assets}/{name}")))).await;
         assert_eq!(asset.status, 200, "{name}");
+        assert_eq!(asset.headers["cache-control"], "public, max-age=31536000, immutable");
     }
+    // A page from before a release still finds its parts, and keeps none of the new ones under old names.
+    let other = Answered::of(system.http.get(system.url("/checkout/0123456789abcdef/order.js"))).await;
+    assert_eq!((other.status, &other.headers["cache-control"]), (200, &"no-store".parse().unwrap()));
+    // A shop's own page knows no version, and is led to it.
+    let newest = Answered::of(system.http.get(system.url("/checkout/everpaid.js"))).await;
+    assert_eq!(newest.status, 200, "the client of the tests follows redirects");
+    assert_eq!(newest.headers["cache-control"], "public, max-age=31536000, immutable");
     for path in [
         "/checkout/index.html",
         "/checkout/package.json",
+        "/checkout/nothing.js",
         "/checkout/tests%2Forder.test.js",
         "/checkout/..%2FCargo.toml",
+        "/checkout/0/index.html",
+        "/checkout/0/..%2FCargo.toml",
     ] {
         assert_eq!(Answered::of(system.http.get(system.url(path))).await.status, 404, "{path}");
     }

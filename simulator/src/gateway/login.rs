@@ -103,7 +103,7 @@ impl Asked {
     }
 
     async fn grant(mut self, wechat: &Wechat, headers: &HeaderMap) -> Response {
-        if let Some(windows) = &wechat.windows {
+        if let Some(windows) = wechat.windows.get() {
             self.redirect_uri = windows.inside(self.redirect_uri, &browser::host_in(headers));
         }
         match wechat.issue_code(self.door, &self.app, Payer::in_browser(headers)).await {

@@ -1,0 +1,84 @@
+/**
+ * Who pays, inside WeChat: the way to WeChat's silent login and back, and what this tab remembers of it.
+ *
+ * The openid is kept for one order and one app in the payer's own sessionStorage (R2.7), and is in no address.
+ */
+
+/**
+ * @param {{api_url: string, client_secret: string, order_id: string, app_id: string}} settings
+ * @param {any} host  the window; another one in tests
+ */
+export function authorization({ api_url, client_secret, order_id, app_id }, host = window) {
+  const openidKey = "everpaid-openid:" + app_id + ":" + order_id;
+  const triesKey = "everpaid-authorizations:" + order_id;
+  /** What is remembered where storage is refused: until the page is left. @type {Record<string, string>} */
+  const here = {};
+
+  /** @param {string} key @returns {string} */
+  function recall(key) {
+    try {
+      return host.sessionStorage.getItem(key) || "";
+    } catch (_) {
+      return here[key] || "";
+    }
+  }
+
+  /** @param {string} key @param {string} value  "" forgets */
+  function keep(key, value) {
+    here[key] = value;
+    try {
+      if (value) host.sessionStorage.setItem(key, value);
+      else host.sessionStorage.removeItem(key);
+    } catch (_) {
+      // `here` has it
+    }
+  }
+
+  /** This page's own address, without what WeChat's login added to it. */
+  function ownAddress() {
+    const address = new URL(host.location.href);
+    address.searchParams.delete("code");
+    address.searchParams.delete("state");
+    // A browser carries this over from the address of WeChat's login.
+    if (address.hash === "#wechat_redirect") address.hash = "";
+    return address;
+  }
+
+  return {
+    openid: () => recall(openidKey),
+
+    /** @param {string} openid */
+    remember: (openid) => keep(openidKey, openid),
+
+    forget: () => keep(openidKey, ""),
+
+    /**
+     * The code that WeChat's login gave this page, once: it is taken out of the address bar at once.
+     * `authorizations` is how often this tab has asked since the payer tapped; 0 if nobody tapped here.
+     */
+    arrival() {
+      const query = new URL(host.location.href).searchParams;
+      const code = query.get("code");
+      const state = query.get("state");
+      const authorizations = Number(recall(triesKey)) || 0;
+      keep(triesKey, "");
+      if (!code || !state) return null;
+      const { pathname, search, hash } = ownAddress();
+      host.history.replaceState(host.history.state, "", pathname + search + hash);
+      return { code, state, authorizations };
+    },
+
+    /**
+     * Leaves for WeChat's login, which comes back to this page.
+     * @param {number} authorizations  with this one
+     */
+    leave(authorizations) {
+      keep(triesKey, String(authorizations));
+      const query = new URLSearchParams({ client_secret });
+      const own = ownAddress();
+      // Without `return_to` the server leads back to its own page of this order.
+      if (!own.pathname.endsWith("/pay/" + client_secret)) query.set("return_to", own.href.split("#")[0]);
+      host.location.assign(api_url + "/v1/wechat/oauth/authorize?" + query);
+    },
+  };
+}

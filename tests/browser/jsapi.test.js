@@ -1,0 +1,365 @@
+// Paying inside WeChat: login, cashier, and what the page makes of whatever the bridge says.
+// The numbers are those of docs/requirements.md.
+
+import assert from "node:assert/strict";
+import { test, before, after } from "node:test";
+
+import { launch, newPage as newPageIn, shoot } from "./chromium.js";
+import { Everpaid } from "./everpaid.js";
+import { cashierOf, payInTheCashier, shopOf } from "./shop.js";
+
+/** @type {import("playwright-core").Browser} */
+let browser;
+const everpaid = new Everpaid();
+let dev;
+let shop;
+
+before(async () => {
+  dev = await everpaid.start();
+  shop = shopOf(dev);
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await everpaid.stop();
+});
+
+const PHONE = { viewport: { width: 390, height: 800 } };
+const heading = (page, name) => page.getByRole("heading", { name, exact: true });
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+const openidsIn = (page) => page.evaluate(() => Object.entries(sessionStorage).filter(([key]) => key.startsWith("everpaid-openid:")));
+
+/** An order's page inside WeChat, before anybody taps. */
+async function inWechat(prepare = async () => {}) {
+  const order = await shop.place();
+  const page = await newPageIn(browser, PHONE);
+  await prepare(page);
+  await page.goto(order.wechat_url);
+  await button(page, "微信支付").waitFor();
+  return { order, page };
+}
+
+/** Addresses of documents that the page went to, without their queries. */
+function visits(page) {
+  const seen = [];
+  page.on("request", (request) => request.isNavigationRequest() && request.frame() === page.mainFrame() && seen.push(new URL(request.url())));
+  return seen;
+}
+
+test("R1.1 R4.1 R4.3 R4.4 R5.1 R5.3 R6.1 R6.4 AC1 AC2 UX1 a tap logs in, calls up the cashier, and the server says 支付成功", async () => {
+  const { order, page } = await inWechat();
+  const seen = visits(page);
+  await page.evaluate(() => {
+    const { invoke } = WeixinJSBridge;
+    WeixinJSBridge.invoke = (...asked) => {
+      window.asked = asked.slice(0, 2);
+      return invoke.call(WeixinJSBridge, ...asked);
+    };
+  });
+  const confirms = [];
+  page.on("request", (request) => request.url().endsWith("/confirm") && confirms.push(request.url()));
+  const tapped = Date.now();
+  await button(page, "微信支付").click();
+  await cashierOf(page).getByRole("button", { name: "确认支付" }).waitFor();
+  assert.ok(Date.now() - tapped < 3000, `from tap to cashier: ${Date.now() - tapped} ms`);
+  await shoot(page, "wechat-checkout-cashier");
+
+  assert.deepEqual(seen.map(({ pathname }) => pathname.replace(/cs_.*/, "cs_")), ["/v1/wechat/oauth/authorize", "/connect/oauth2/authorize", "/wechat/auth-jump", "/pay/cs_"]);
+  assert.equal(new URL(page.url()).search, "");
+  await payInTheCashier(page);
+  await heading(page, "支付成功").waitFor();
+  await shoot(page, "wechat-checkout-paid");
+  assert.ok(confirms.length > 0, "the server was asked, the bridge was not believed");
+  const paid = await shop.read(order.id);
+  assert.deepEqual([paid.status, paid.payment.method], ["paid", "mini_program"]);
+  assert.deepEqual(page.problems, []);
+});
+
+test("R2.1 R2.2 R2.5 R2.6 R2.7 who pays is learnt by a silent login, and kept in this tab only", async () => {
+  const { order, page } = await inWechat();
+  const seen = visits(page);
+  assert.deepEqual(await openidsIn(page), [], "looking asks nobody");
+  await button(page, "微信支付").click();
+  await cashierOf(page).getByRole("button", { name: "取消" }).waitFor();
+  const toWechat = seen.find(({ pathname }) => pathname === "/connect/oauth2/authorize");
+  assert.match(toWechat.href, /\?appid=wx\w+&redirect_uri=[^&]+&response_type=code&scope=snsapi_base&state=[0-9A-Za-z]{32}$/);
+  assert.ok(seen.at(-1).searchParams.get("code"), "the page was given a code");
+  const [[key, openid], ...others] = await openidsIn(page);
+  assert.deepEqual(others, []);
+  assert.equal(key, `everpaid-openid:${toWechat.searchParams.get("appid")}:${order.id}`);
+  assert.equal((await shop.atWechat(order.id)).payer_openid ?? openid, openid);
+  assert.ok(!page.url().includes(openid) && !seen.some(({ href }) => href.includes(openid)), "no address has the openid");
+  assert.equal(await page.evaluate(() => Object.keys(localStorage).filter((key) => key.includes("openid")).length), 0);
+});
+
+test("R6.2 AC4 who cancels stays, and pays the same payment after all", async () => {
+  const { order, page } = await inWechat();
+  await button(page, "微信支付").click();
+  await cashierOf(page).getByRole("button", { name: "取消" }).click();
+  await page.getByText("支付未完成，可重新支付。").waitFor();
+  await shoot(page, "wechat-checkout-cancelled");
+  const seen = visits(page);
+  await button(page, "微信支付").click();
+  await payInTheCashier(page);
+  await heading(page, "支付成功").waitFor();
+  assert.equal(seen.length, 0, "who the payer is was known");
+  assert.equal(await shop.payments(order.id), 1);
+  assert.deepEqual((await shop.atWechat(order.id)).payer_attempts.map(({ outcome }) => outcome), ["cancelled", "paid"]);
+});
+
+test("R5.4 R6.3 AC5 UX2 who has not enough money is told, and can try again", async () => {
+  const { order, page } = await inWechat();
+  await button(page, "微信支付").click();
+  await cashierOf(page).getByRole("button", { name: "余额不足" }).click();
+  await cashierOf(page).getByRole("button", { name: "返回商户" }).click();
+  await heading(page, "支付未完成").waitFor();
+  await page.getByText("余额不足").waitFor();
+  await shoot(page, "wechat-checkout-failed");
+  await button(page, "重新支付").click();
+  await payInTheCashier(page);
+  await heading(page, "支付成功").waitFor();
+  assert.equal(await shop.payments(order.id), 1);
+});
+
+test("R5.2 a bridge that is not there yet is waited for", async () => {
+  const hide = () => {
+    let bridge;
+    let isShown = false;
+    Object.defineProperty(window, "WeixinJSBridge", { configurable: true, get: () => (isShown ? bridge : undefined), set: (value) => (bridge = value) });
+    document.addEventListener("WeixinJSBridgeReady", (event) => !isShown && event.stopImmediatePropagation(), true);
+    window.showBridge = () => {
+      isShown = true;
+      document.dispatchEvent(new Event("WeixinJSBridgeReady"));
+    };
+  };
+  const { page } = await inWechat((page) => page.addInitScript(hide));
+  await button(page, "微信支付").click();
+  await heading(page, "正在拉起微信支付…").waitFor();
+  assert.equal(await page.locator("iframe").count(), 0);
+  await page.evaluate(() => window.showBridge());
+  await payInTheCashier(page);
+  await heading(page, "支付成功").waitFor();
+});
+
+test("R5.4 without a bridge the page says so, and a QR code is offered", async () => {
+  const gone = () => Object.defineProperty(window, "WeixinJSBridge", { get: () => undefined, set: () => {} });
+  const { order, page } = await inWechat(async (page) => {
+    await page.addInitScript(gone);
+    await page.clock.install();
+  });
+  await button(page, "微信支付").click();
+  await heading(page, "正在拉起微信支付…").waitFor();
+  await page.clock.fastForward(9000);
+  await page.getByText("没有找到微信支付").waitFor();
+  await button(page, "改用扫码支付").click();
+  await page.locator("img[src*='qr.svg']").waitFor();
+  await shop.atWechat(order.id, "/pay");
+  await heading(page, "支付成功").waitFor();
+});
+
+const bridgeThat = (answers) => `
+  const bridge = { invoke(name, parameters, answer) { (window.invoked ??= []).push(parameters); ${answers} } };
+  Object.defineProperty(window, "WeixinJSBridge", { get: () => bridge, set: () => {} });`;
+
+test("a bridge that never answers: 支付窗口打开了吗, and the server's word arrives all the same", async () => {
+  const { order, page } = await inWechat(async (page) => {
+    await page.addInitScript(bridgeThat(""));
+    await page.clock.install();
+  });
+  await button(page, "微信支付").click();
+  await page.waitForFunction(() => window.invoked?.length === 1);
+  await page.clock.fastForward(16000);
+  await heading(page, "微信支付窗口打开了吗？").waitFor();
+  await button(page, "我已支付").click();
+  await page.getByText("支付未完成").or(heading(page, "待支付")).first().waitFor();
+  assert.equal(await page.getByText("支付成功").count(), 0);
+  await shop.atWechat(order.id, "/pay");
+  await heading(page, "支付成功").waitFor();
+});
+
+test("R6.3 every form of fail is said in words with a way on, and never 支付成功", async () => {
+  const cases = {
+    "get_brand_wcpay_request:fail": "可以放心重试",
+    "get_brand_wcpay_request:fail_invalid appid": "可以放心重试",
+    "get_brand_wcpay_request:fail_nobody_knows": "可以放心重试",
+    "get_brand_wcpay_request:okay": "可以放心重试",
+    "system:access_denied": "微信不允许在当前页面付款",
+    "system:function_not_exist": "请更新微信",
+  };
+  const { order, page } = await inWechat((page) => page.addInitScript(bridgeThat('answer({ err_msg: sessionStorage.getItem("says") });')));
+  for (const [says, words] of Object.entries(cases)) {
+    await page.evaluate((says) => sessionStorage.setItem("says", says), says);
+    await page.getByRole("button", { name: /^(微信支付|重新支付)$/ }).click();
+    await page.getByText(words).waitFor();
+    await heading(page, "支付未完成").waitFor();
+    assert.equal(await button(page, "改用扫码支付").count(), 1, says);
+    assert.equal(await page.getByText("支付成功").count(), 0, says);
+  }
+  assert.equal((await shop.read(order.id)).status, "pending");
+});
+
+test("R6.1 R6.4 a bridge that lies about success is not believed: 请勿重复支付 until the server knows", async () => {
+  const { order, page } = await inWechat(async (page) => {
+    await page.addInitScript(bridgeThat('answer({ err_msg: "get_brand_wcpay_request:ok" });'));
+    await page.clock.install();
+  });
+  await button(page, "微信支付").click();
+  await heading(page, "正在确认支付结果").waitFor();
+  await page.clock.fastForward(16000);
+  await heading(page, "暂时无法确认支付结果").waitFor();
+  await page.getByText("请勿重复支付").first().waitFor();
+  assert.equal(await page.getByText("支付成功").count(), 0);
+  assert.equal(await page.getByRole("button", { name: "微信支付" }).count(), 0, "nothing to pay again with at hand");
+  await shop.atWechat(order.id, "/pay");
+  await heading(page, "支付成功").waitFor();
+});
+
+test("R6.5 the server's word ends it: a receipt, and the way back to the shop", async () => {
+  const order = await shop.place({ return_url: "https://shop.example/orders/7" });
+  const page = await newPageIn(browser, PHONE);
+  await page.goto(order.wechat_url);
+  await button(page, "微信支付").click();
+  await payInTheCashier(page);
+  await heading(page, "支付成功").waitFor();
+  assert.equal(await page.getByRole("link", { name: "返回商家" }).getAttribute("href"), "https://shop.example/orders/7");
+  await page.reload();
+  await heading(page, "支付成功").waitFor();
+});
+
+test("R2.8 a code that is worth nothing is asked for once more, and never in a loop", async () => {
+  const { page } = await inWechat();
+  const seen = visits(page);
+  const expired = (route) => route.fulfill({ status: 400, contentType: "application/problem+json", body: JSON.stringify({ code: "authorization_expired" }) });
+  await page.route("**/v1/wechat/oauth/openid", expired);
+  await button(page, "微信支付").click();
+  await page.getByText("微信登录没有成功").waitFor();
+  const authorizations = () => seen.filter(({ pathname }) => pathname === "/v1/wechat/oauth/authorize").length;
+  assert.equal(authorizations(), 2);
+  await shoot(page, "wechat-checkout-authorization-expired");
+  await page.unroute("**/v1/wechat/oauth/openid");
+  await page.route("**/v1/wechat/oauth/openid", expired, { times: 1 });
+  await button(page, "重新支付").click();
+  await cashierOf(page).getByRole("button", { name: "确认支付" }).waitFor();
+  assert.equal(authorizations(), 4, "once more was enough");
+});
+
+test("R2.8 a code that nobody asked for here opens nothing", async () => {
+  const order = await shop.place();
+  const page = await newPageIn(browser, PHONE);
+  await page.goto(`${order.wechat_url}?code=0forged&state=${"A".repeat(32)}`);
+  await page.getByText("微信登录已失效，请再点一次支付。").waitFor();
+  assert.equal(new URL(page.url()).search, "");
+  assert.equal((await shop.read(order.id)).payment, null);
+});
+
+test("who only previews the page is told how to see all of it", async () => {
+  const { page } = await inWechat();
+  await page.route("**/v1/wechat/oauth/openid", (route) => route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify({ code: "snapshot_user" }) }));
+  await button(page, "微信支付").click();
+  await page.getByText("使用完整服务").waitFor();
+});
+
+test("an openid of another order is worth nothing here: the payer is asked again, once", async () => {
+  const first = await inWechat();
+  await button(first.page, "微信支付").click();
+  await cashierOf(first.page).getByRole("button", { name: "取消" }).click();
+  const [[key, openid]] = await openidsIn(first.page);
+  const second = await shop.place();
+  const { page } = first;
+  await page.evaluate(([key, value]) => sessionStorage.setItem(key, value), [key.replace(first.order.id, second.id), openid]);
+  const seen = visits(page);
+  await page.goto(second.wechat_url);
+  await button(page, "微信支付").click();
+  await cashierOf(page).getByRole("button", { name: "确认支付" }).waitFor();
+  assert.equal(seen.filter(({ pathname }) => pathname === "/v1/wechat/oauth/authorize").length, 1);
+});
+
+test("R2.4 R2.5 what comes back forged, over-long or to a foreign place is a page with words, and leads nowhere", async () => {
+  const order = await shop.place();
+  const page = await newPageIn(browser, PHONE);
+  for (const query of ["", "?code=0a", `?code=0a&state=${"B".repeat(32)}`, `?code=0a&state=${"C".repeat(5000)}`]) {
+    const response = await page.goto(`${dev.wechat_url}/wechat/auth-jump${query}`);
+    assert.ok(response.status() >= 400 && response.status() < 500, query);
+    assert.equal(new URL(page.url()).pathname, "/wechat/auth-jump");
+    assert.ok((await page.locator("h1").textContent()).length > 3 && (await page.locator("h2[lang=en], [lang=en] h2").count()) === 1, query);
+  }
+  await shoot(page, "notice-forged");
+  for (const target of ["https://evil.example/", "//evil.example", `${dev.api_url}@evil.example/`, "javascript:alert(1)"]) {
+    const response = await page.goto(`${dev.wechat_url}/v1/wechat/oauth/authorize?client_secret=${order.client_secret}&return_to=${encodeURIComponent(target)}`);
+    assert.equal(response.status(), 400, target);
+    assert.equal(new URL(page.url()).origin, dev.wechat_url, target);
+  }
+});
+
+test("P15 back, reload and a second load of the callback leave one payment and one page that works", async () => {
+  const { order, page } = await inWechat();
+  const seen = visits(page);
+  await button(page, "微信支付").click();
+  await cashierOf(page).getByRole("button", { name: "取消" }).click();
+  const callback = seen.at(-1).href;
+  await page.goto(callback); // WeChat loads it twice now and then
+  await button(page, "微信支付").waitFor();
+  assert.equal(new URL(page.url()).search, "");
+  await page.reload();
+  await button(page, "微信支付").click();
+  await payInTheCashier(page);
+  await heading(page, "支付成功").waitFor();
+  assert.equal(await shop.payments(order.id), 1);
+  await page.goBack();
+  await page.goForward();
+  await heading(page, "支付成功").waitFor();
+});
+
+test("the api away in the middle: nothing false is said, and the page goes on by itself", async () => {
+  const { order, page } = await inWechat((page) => page.clock.install());
+  await button(page, "微信支付").click();
+  await cashierOf(page).getByRole("button", { name: "确认支付" }).click();
+  await page.route("**/v1/**", (route) => route.abort());
+  await page.keyboard.type("123456");
+  await cashierOf(page).getByRole("button", { name: "完成" }).click();
+  await heading(page, "暂时无法确认支付结果").waitFor();
+  await page.getByText("网络不稳定").waitFor();
+  await shoot(page, "wechat-checkout-away");
+  assert.equal((await shop.read(order.id)).status, "paid");
+  assert.equal(await page.getByText("支付成功").count(), 0);
+  await page.unroute("**/v1/**");
+  await page.clock.fastForward(6000);
+  await heading(page, "支付成功").waitFor();
+});
+
+test("R7.1 a desktop and a phone at once: one replaces the other, nothing is opened by itself, both say 支付成功", async () => {
+  const order = await shop.place();
+  const desktop = await newPageIn(browser);
+  await desktop.goto(order.url);
+  await button(desktop, "微信扫码支付").click();
+  await desktop.locator("img[src*='qr.svg']").waitFor();
+  const phone = await newPageIn(browser, PHONE);
+  await phone.goto(order.wechat_url);
+  await phone.getByText("此订单已生成付款二维码。").waitFor();
+  await button(phone, "微信支付").click();
+  await cashierOf(phone).getByRole("button", { name: "确认支付" }).waitFor();
+  await button(desktop, "微信扫码支付").waitFor();
+  await desktop.locator("img[src*='qr.svg']").waitFor({ state: "detached" });
+  await payInTheCashier(phone);
+  await heading(phone, "支付成功").waitFor();
+  await heading(desktop, "支付成功").waitFor();
+  assert.equal(await shop.payments(order.id), 2);
+});
+
+test("two people at once: the second one's payment replaces the first one's, and one is paid", async () => {
+  const order = await shop.place();
+  const [first, second] = [await newPageIn(browser, PHONE), await newPageIn(browser, PHONE)];
+  for (const page of [first, second]) await page.goto(order.wechat_url);
+  await second.getByText("模拟微信").first().click();
+  await second.getByRole("button", { name: "小红" }).click();
+  await button(first, "微信支付").click();
+  await cashierOf(first).getByRole("button", { name: "确认支付" }).waitFor();
+  await button(second, "微信支付").click();
+  await cashierOf(second).getByRole("button", { name: "确认支付" }).waitFor();
+  await payInTheCashier(second);
+  await heading(second, "支付成功").waitFor();
+  await cashierOf(first).getByRole("button", { name: "取消" }).click();
+  await heading(first, "支付成功").waitFor();
+  assert.equal((await shop.read(order.id)).status, "paid");
+});
