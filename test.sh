@@ -64,12 +64,13 @@ export EVERPAID_TEST_POSTGRES="postgres://everpaid@127.0.0.1:$port"
 # --- the checks, the fastest first -------------------------------------------------------------
 say "format";        cargo fmt --all --check
 say "page";          node --test checkout/tests/*.test.js cli/shop/tests/*.test.js
+(cd tests/browser && npm ci --silent --no-audit --no-fund)
+tests/browser/node_modules/.bin/tsc --project checkout
 say "model";         tests/model/check
 say "clippy";        cargo clippy --workspace --all-targets --locked -- -D warnings
 say "docs";          RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 say "tests";         cargo test --workspace --locked
 say "browser";       cargo build --locked --quiet
-(cd tests/browser && npm ci --silent --no-audit --no-fund)
 node --test tests/browser/*.test.js
 say "clients";       tests/clients/install
 node --test tests/clients/*.test.js

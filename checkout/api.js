@@ -115,9 +115,13 @@ export function connect(api_url, client_secret) {
       return { app_id: told.app_id, openid: told.openid };
     },
 
-    /** @param {string} id */
-    qrAddress(id) {
-      return api_url + payment(id) + "/qr.svg" + query;
+    /**
+     * The address of a payment's QR code. A refreshed payment keeps its id, so a later code is asked for by its
+     * end: a browser would show the old one again otherwise.
+     * @param {Payment} of
+     */
+    qrAddress({ id, code_url_expires_at }) {
+      return api_url + payment(id) + "/qr.svg" + query + "&until=" + (Date.parse(code_url_expires_at || "") || 0);
     },
 
     /**

@@ -39,6 +39,8 @@ export function authorization({ api_url, client_secret, order_id, app_id }, host
     const address = new URL(host.location.href);
     address.searchParams.delete("code");
     address.searchParams.delete("state");
+    // A browser carries this over from the address of WeChat's login.
+    if (address.hash === "#wechat_redirect") address.hash = "";
     return address;
   }
 

@@ -33,6 +33,7 @@ export { STATES, failureOf, isPaid, may, returnAddress, way } from "./order.js";
  * @property {(order: import("./order.js").Order) => void=} onPaid  once, when the server says that it is paid
  */
 
+const EXCHANGE_TRIES_MAX = 4;
 const CONFIRM_TRIES_MAX = 3;
 const CONFIRM_AGAIN_MS = 2000;
 const LIVE_READ_MS = 20000; // a proxy may hold events back without a word
@@ -76,13 +77,20 @@ export function openCheckout(options) {
     const arrival = arrived;
     arrived = null;
     if (!arrival) return;
-    try {
-      const told = await api.exchange(arrival);
-      openid = told.openid;
-      payer.remember(openid);
-      dispatch({ kind: "authorized" });
-    } catch (error) {
-      dispatch({ kind: "authorization_refused", failure: failure(error) });
+    for (let tries = 1; ; tries++) {
+      try {
+        const told = await api.exchange(arrival);
+        openid = told.openid;
+        payer.remember(openid);
+        return dispatch({ kind: "authorized" });
+      } catch (error) {
+        // The same code is good for another try while nobody has said what it is worth.
+        const isUndecided = error instanceof Refusal && (error.status === 0 || error.status === 503);
+        if (!isUndecided || tries >= EXCHANGE_TRIES_MAX || state.doing !== "exchanging") {
+          return dispatch({ kind: "authorization_refused", failure: failure(error) });
+        }
+        await pause(error.retry_after_ms);
+      }
     }
   }
 
@@ -269,7 +277,7 @@ export function openCheckout(options) {
     /** Reads the order now. */
     again: readNow,
 
-    /** The address of a payment's QR code, an image. */
+    /** The address of a payment's QR code, an image; another one for every code. */
     qrAddress: api.qrAddress,
 
     /** Stops everything; what was opened stays open. */

@@ -41,7 +41,7 @@
  * @property {Doing|null} doing       what is going on because of the payer's last tap
  * @property {boolean} authorized     the server knows who the payer is
  * @property {number} authorizations  how often WeChat was asked who it is, since that tap
- * @property {string|null} called     the payment that the cashier was called up for
+ * @property {string|null} called     the payment that the cashier was called up for since then
  * @property {boolean} claimed        the cashier says that it was paid
  * @property {boolean} silent         the cashier says nothing for long
  * @property {boolean} slow           WeChat Pay is taking its time
@@ -90,7 +90,7 @@ export const STATES = Object.freeze({
   opening: { taps: [], follows: "closely", rests: false, slow_ms: 3000, patience_ms: 30000 },
   scan: { taps: ["confirm", "wechat"], follows: "closely", rests: false },
   qr_expired: { taps: ["pay", "wechat"], follows: "closely", rests: true },
-  calling: { taps: [], follows: "closely", rests: false, patience_ms: 15000 },
+  calling: { taps: [], follows: "closely", rests: false, patience_ms: 12000 },
   silent: { taps: ["confirm", "pay", "qr"], follows: "closely", rests: true },
   confirming: { taps: [], follows: "closely", rests: false, patience_ms: 15000 },
   unclear: { taps: ["confirm", "back"], follows: "closely", rests: true },
@@ -241,6 +241,7 @@ function begin(state) {
   return having(state, {
     doing: isKnown ? "opening" : "authorizing",
     authorizations: isKnown ? 0 : 1,
+    called: null,
     claimed: false,
     silent: false,
     failure: null,
@@ -454,11 +455,11 @@ export function may(state, tap) {
 }
 
 /**
- * The payment to ask about: the one that the cashier says was paid, else the one that we follow.
+ * The payment to ask about: the one that the cashier was called up for, else the one that we follow.
  * @param {State} state
  */
 export function inQuestion(state) {
-  return state.claimed ? state.called : state.payment && state.payment.id;
+  return state.called || (state.payment && state.payment.id);
 }
 
 /**

@@ -40,9 +40,8 @@ export function createView(document, page) {
   let drawn = "";
   /** @type {number|null} */
   let timeLeft = null;
-  /** The QR on the screen, kept so that a redraw does not load it again. @type {{key: string, image: HTMLImageElement, broken: boolean}|null} */
+  /** The QR on the screen, kept so that a redraw does not load it again. @type {{address: string, image: HTMLImageElement, broken: boolean}|null} */
   let code = null;
-  let codes = 0;
 
   const merchant = () => (state.order && state.order.merchant.name) || page.merchant;
   const order = () => /** @type {import("./order.js").Order} */ (state.order);
@@ -259,21 +258,18 @@ export function createView(document, page) {
     );
   }
 
-  /** A refreshed payment keeps its address, so a later code is asked for by number: a browser shows the old one again otherwise. */
   function qrImage() {
-    const { id, code_url } = payment();
-    const key = id + " " + code_url;
-    if (!code || code.key !== key) {
-      codes += 1;
+    const address = checkout.qrAddress(payment());
+    if (!code || code.address !== address) {
       const image = document.createElement("img");
       Object.assign(image, { width: 240, height: 240, decoding: "async" });
-      const loaded = { key, image, broken: false };
+      const loaded = { address, image, broken: false };
       image.addEventListener("error", () => {
         loaded.broken = true;
         drawn = "";
         draw(state);
       });
-      image.src = checkout.qrAddress(id) + (codes > 1 ? "&code=" + codes : "");
+      image.src = address;
       code = loaded;
     }
     if (code.broken) {

@@ -20,6 +20,7 @@ use crate::{app::App, notice::Notice, problem::ApiError, request::Segment};
 #[include = "*.js"]
 #[include = "*.svg"]
 #[exclude = "tests/*"]
+#[exclude = "mini-program/*"]
 struct Files;
 
 /// `GET /pay/{client_secret}`

@@ -77,6 +77,10 @@ fn describe() {
         "everpaid_webhook_oldest_pending_seconds",
         "Since when the oldest delivery that is not made yet was asked for"
     );
+    describe_counter!(
+        "everpaid_openid_exchanges_total",
+        "Questions to WeChat about who a payer is, by where the code came from and what came of it"
+    );
     describe_histogram!(
         "everpaid_wechat_call_duration_seconds",
         "Tries of calls to WeChat Pay by operation, host and outcome"

@@ -40,6 +40,11 @@ fn code_hash(state: &str, code: &str) -> String {
     hash(&["oauth", state, code])
 }
 
+/// Can it be one of our states?
+fn is_state(text: &str) -> bool {
+    text.len() == browser::LENGTH && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 /// Is it what WeChat calls a code? They have 32 characters today.
 fn is_code(text: &str) -> bool {
     (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())

@@ -48,7 +48,8 @@ pub(crate) struct CreatePayment {
     method: Method,
     /// The app that the payer is in; for a native payment any app of the merchant's.
     app_id: Option<String>,
-    /// Who pays; needed for `mini_program`.
+    /// Who pays; needed for `mini_program`. With a client secret, one that was exchanged for this order and
+    /// this app.
     openid: Option<String>,
     /// What the page showed, in fen. If the order's amount is another, nothing is opened.
     expected_total: Option<i64>,

@@ -220,6 +220,10 @@ impl IntoResponse for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            // By then those that count are an hour old.
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("3600"));
+        }
         // Written by `render`, which knows the request's id.
         response.extensions_mut().insert(Problem {
             kind: format!("urn:everpaid:problem:{code}"),

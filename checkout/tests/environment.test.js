@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { environment, isPhone, isWeChat } from "../environment.js";
+import { environment, isPhone, isWeChat, isWxwork } from "../environment.js";
 
 const IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)";
 const ANDROID = "Mozilla/5.0 (Linux; Android 13; PGBM10 Build/TP1A; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0";
@@ -36,14 +36,17 @@ const SAMPLES = [
 ];
 
 for (const [name, userAgent, place, size] of SAMPLES) {
-  test(name + " is " + place + " on a " + size, () => {
+  // 企业微信 says MicroMessenger and is no WeChat; a mini-program's page is in WeChat and cannot pay.
+  const criterion = /MicroMessenger/.test(userAgent) ? "R1.2 " : "R1.3 ";
+  test(criterion + name + " is " + place + " on a " + size, () => {
     assert.equal(environment({ userAgent }), place);
     assert.equal(isWeChat({ userAgent }), place === "wechat");
     assert.equal(isPhone({ userAgent }), size === "phone");
+    assert.equal(isWxwork({ userAgent }), name.startsWith("企业微信"));
   });
 }
 
-test("where there is no navigator it is a browser, and not WeChat", () => {
+test("R1.4 where there is no navigator it is a browser, and not WeChat", () => {
   for (const nobody of [null, {}]) {
     assert.equal(environment(nobody), "browser");
     assert.equal(isWeChat(nobody), false);

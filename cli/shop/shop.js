@@ -23,6 +23,14 @@ export const COPY = Object.freeze({
     live: "实时更新",
     stale: "连接中断，正在重试…",
     empty: "还没有订单。挑一款茶试试吧。",
+    desktop: "扫码",
+    desktop_what: "在电脑上扫码支付订单 {number}",
+    wechat: "微信内",
+    wechat_what: "在模拟的微信浏览器里支付订单 {number}",
+    own: "本店页面",
+    own_what: "在店铺自己的页面支付订单 {number}",
+    mini: "小程序",
+    mini_what: "在模拟的小程序里支付订单 {number}",
     open: "打开",
     open_what: "打开订单 {number} 的收银台",
     phone: "模拟手机",
@@ -55,6 +63,14 @@ export const COPY = Object.freeze({
     live: "Live",
     stale: "Connection lost. Trying again…",
     empty: "No orders yet. Pick a tea to begin.",
+    desktop: "QR code",
+    desktop_what: "Pay order {number} by QR code on a desktop",
+    wechat: "In WeChat",
+    wechat_what: "Pay order {number} in the simulated WeChat browser",
+    own: "Own page",
+    own_what: "Pay order {number} on the shop's own page",
+    mini: "Mini-program",
+    mini_what: "Pay order {number} in the simulated mini-program",
     open: "Open",
     open_what: "Open the checkout of order {number}",
     phone: "Simulated phone",
@@ -226,8 +242,24 @@ function open(document) {
       h("span", { class: "row__what" }, h("b", {}, order.description), h("span", {}, order.merchant_order_no + " · " + when)),
       h("span", { class: "row__amount" }, yuan(order.amount.total)),
       h("span", { class: "status status--" + order.status }, status),
-      h("a", { class: "row__open", id: "open-" + order.id, href: webAddress(order.checkout_url), "aria-label": t("open_what", { number: order.merchant_order_no }) }, t("open")),
+      h("p", { class: "row__ways" }, ...ways(order)),
     );
+  }
+
+  /** The same order, wherever its payer is. */
+  function ways(order) {
+    const to = (key, href) =>
+      h("a", { id: key + "-" + order.id, href: webAddress(href), "aria-label": t(key + "_what", { number: order.merchant_order_no }) }, t(key));
+    if (!order.checkout_url) return []; // made by somebody else with the shop's key
+    if (order.status !== "pending" || !links) return [to("open", order.checkout_url)];
+    const { pathname } = new URL(order.checkout_url);
+    const page = location.origin + "/mini#" + pathname.split("/").pop();
+    return [
+      to("desktop", order.checkout_url),
+      to("wechat", links.wechat_url + pathname),
+      to("own", "/own?order=" + order.merchant_order_no),
+      to("mini", links.simulator_url + "/mini-program?page=" + encodeURIComponent(page)),
+    ];
   }
 
   function art(name) {
@@ -299,4 +331,5 @@ function remember(language) {
   }
 }
 
-if (typeof document !== "undefined") open(document);
+// The mini-program's page takes the words and the money from here.
+if (typeof document !== "undefined" && document.getElementById("shelf")) open(document);

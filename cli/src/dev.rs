@@ -90,6 +90,8 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
     // Before everpaid, which has the shop to tell.
     let listener = roles::listen(options.shop_listen).await?;
     let shop_url = format!("http://{}", listener.local_addr()?);
+    let account =
+        simulator.merchant().apps.into_iter().find(|app| app.kind == simulator::AppKind::ServiceAccount);
     let config = config(&options, &keys, &simulator.url(), simulator.merchant(), &shop_url)?;
     migrate(&config).await?;
     let running = roles::start(Roles::BOTH, &config, Clock::System).await?;
@@ -110,8 +112,10 @@ pub(crate) async fn run(options: DevOptions) -> anyhow::Result<()> {
         simulator_url: simulator.url(),
         wechat_url: wechat_url.clone(),
         metrics_url: metrics_url.clone(),
+        app_id: account.map(|app| app.appid).unwrap_or_default(),
         webhook_secret: keys.webhook_secret.clone(),
         told: Mutex::default(),
+        checkouts: Mutex::default(),
         http: reqwest::Client::builder().no_proxy().build()?,
     };
     let shop = roles::serve(listener, shop::router(shop), stopping.clone());

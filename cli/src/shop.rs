@@ -4,14 +4,14 @@
 //! checkout page, and is told by webhook what came of it.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -45,15 +45,24 @@ pub(crate) struct Shop {
     /// Where the api's pages are inside the simulated WeChat.
     pub wechat_url: String,
     pub metrics_url: String,
+    /// The official account that pays inside WeChat.
+    pub app_id: String,
     pub webhook_secret: String,
     /// The newest first.
     pub told: Mutex<VecDeque<Value>>,
+    /// Where its orders are paid, by its own numbers.
+    pub checkouts: Mutex<HashMap<String, Value>>,
     pub http: reqwest::Client,
 }
 
 #[derive(Deserialize)]
 struct Buy {
     product: String,
+}
+
+#[derive(Deserialize)]
+struct Checkout {
+    order: String,
 }
 
 #[derive(Deserialize)]
@@ -80,6 +89,9 @@ pub(crate) fn router(shop: Shop) -> Router {
         .route("/buy", post(buy))
         .route("/orders", get(orders))
         .route("/links", get(links))
+        .route("/mini", get(mini))
+        .route("/own", get(own))
+        .route("/checkout", get(checkout))
         .route("/webhooks", post(be_told))
         .route("/told.json", get(told))
         .with_state(Arc::new(shop))
@@ -93,19 +105,61 @@ async fn buy(State(shop): State<Arc<Shop>>, Json(asked): Json<Buy>) -> Result<Js
     let order = json!({
         "merchant_order_no": number, "description": product.name.zh, "amount": product.amount,
     });
-    let answer = shop.ask(shop.http.post(format!("{}/v1/orders", shop.api_url)).json(&order)).await?;
+    let answer = shop.order(&order).await?;
     Ok(Json(json!({ "checkout_url": answer["checkout_url"] })))
 }
 
 async fn orders(State(shop): State<Arc<Shop>>) -> Result<Json<Value>, Response> {
     let mut answer = shop.ask(shop.http.get(format!("{}/v1/orders?limit=20", shop.api_url))).await?;
+    for order in answer["orders"].as_array_mut().into_iter().flatten() {
+        order["checkout_url"] = shop.checkout_url(order).await?;
+    }
     Ok(Json(json!({ "orders": answer["orders"].take() })))
 }
 
 async fn links(State(shop): State<Arc<Shop>>) -> Json<Value> {
     Json(json!({
-        "api_url": shop.api_url, "simulator_url": shop.simulator_url, "metrics_url": shop.metrics_url,
+        "api_url": shop.api_url, "simulator_url": shop.simulator_url, "wechat_url": shop.wechat_url,
+        "metrics_url": shop.metrics_url,
     }))
+}
+
+/// The shop as a mini-program: a page for the simulator's frame, which gives it `wx`.
+async fn mini(State(shop): State<Arc<Shop>>) -> Response {
+    let Shop { api_url, simulator_url, .. } = &*shop;
+    let policy = format!(
+        "default-src 'none'; script-src 'self' {simulator_url}; style-src 'self'; img-src 'self'; \
+         connect-src 'self' {api_url}; base-uri 'none'; form-action 'none'; frame-ancestors {simulator_url}"
+    );
+    shop.page("mini.html", policy)
+}
+
+/// The shop's own page, which takes the payment itself with everpaid.js.
+async fn own(State(shop): State<Arc<Shop>>) -> Response {
+    let Shop { api_url, .. } = &*shop;
+    let policy = format!(
+        "default-src 'none'; script-src 'self' {api_url}; style-src 'self'; img-src 'self' {api_url}; \
+         connect-src 'self' {api_url}; frame-src weixin: weixinping: weixinpreinject:; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'"
+    );
+    shop.page("own.html", policy)
+}
+
+/// What that page needs to know of an order of this shop. A real shop asks first who wants to know.
+async fn checkout(
+    State(shop): State<Arc<Shop>>,
+    Query(asked): Query<Checkout>,
+) -> Result<Json<Value>, Response> {
+    let number = asked.order.trim_start_matches("shop-");
+    if !number.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err((StatusCode::NOT_FOUND, "no such order").into_response());
+    }
+    let url = format!("{}/v1/orders?merchant_order_no=shop-{number}", shop.api_url);
+    let found = shop.ask(shop.http.get(url)).await?;
+    let address = shop.checkout_url(&found["orders"][0]).await?;
+    let secret = address.as_str().and_then(|address| address.rsplit('/').next());
+    let secret = secret.ok_or_else(|| (StatusCode::NOT_FOUND, "no such order").into_response())?;
+    Ok(Json(json!({ "client_secret": secret, "app_id": shop.app_id })))
 }
 
 /// Takes a webhook in: believes what is signed, and takes the same event once.
@@ -130,6 +184,43 @@ async fn told(State(shop): State<Arc<Shop>>) -> Json<Value> {
 }
 
 impl Shop {
+    /// A page that reaches beyond the shop.
+    fn page(&self, name: &str, policy: String) -> Response {
+        let page = Files::get(name).map(|file| file.data).unwrap_or_default();
+        let page = String::from_utf8_lossy(&page)
+            .replace("{{api_url}}", &self.api_url)
+            .replace("{{simulator_url}}", &self.simulator_url);
+        let headers = [
+            (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+            (header::CONTENT_SECURITY_POLICY, policy),
+            (header::CACHE_CONTROL, "no-cache".to_owned()),
+        ];
+        (headers, page).into_response()
+    }
+
+    async fn order(&self, order: &Value) -> Result<Value, Response> {
+        self.ask(self.http.post(format!("{}/v1/orders", self.api_url)).json(order)).await
+    }
+
+    /// Where an order of this shop is paid. A shop that forgot asks for the same order again, and is
+    /// told the same; null for what others ordered with its key.
+    async fn checkout_url(&self, order: &Value) -> Result<Value, Response> {
+        let number = order["merchant_order_no"].as_str().unwrap_or_default();
+        if !number.starts_with("shop-") {
+            return Ok(Value::Null);
+        }
+        let known = self.checkouts.lock().unwrap_or_else(PoisonError::into_inner).get(number).cloned();
+        if let Some(url) = known {
+            return Ok(url);
+        }
+        let same = json!({
+            "merchant_order_no": number, "description": order["description"], "amount": order["amount"],
+        });
+        let url = self.order(&same).await?["checkout_url"].take();
+        self.checkouts.lock().unwrap_or_else(PoisonError::into_inner).insert(number.to_owned(), url.clone());
+        Ok(url)
+    }
+
     async fn ask(&self, request: reqwest::RequestBuilder) -> Result<Value, Response> {
         let failed = |error: reqwest::Error| {
             tracing::warn!(%error, "the demo shop got no answer");

@@ -66,6 +66,10 @@ pub enum Target {
     Bill,
     Download,
     Certificates,
+    /// The exchange of a code from the OAuth page.
+    Authorization,
+    /// The exchange of a code from `wx.login`.
+    Login,
     /// Every answer, to whatever call.
     Answer,
     Notify,
@@ -150,6 +154,10 @@ pub enum FaultKind {
     UnknownEvent,
     /// The `associated_data` is empty.
     NoAssociatedData,
+    /// A code is not looked at: errcode -1.
+    SystemBusy,
+    /// The payer only previews the page: an openid that many share.
+    SnapshotUser,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -195,7 +203,10 @@ impl Target {
 
 impl FaultKind {
     fn happens_on(self) -> &'static [Target] {
-        use Target::{Bill, Certificates, Close, Create, Download, Notify, Query, Refund, RefundQuery};
+        use Target::{
+            Authorization, Bill, Certificates, Close, Create, Download, Login, Notify, Query, Refund,
+            RefundQuery,
+        };
         match self {
             Self::Slow
             | Self::SlowBefore
@@ -231,6 +242,8 @@ impl FaultKind {
             | Self::UnknownNumber
             | Self::UnknownEvent
             | Self::NoAssociatedData => &[Notify],
+            Self::SystemBusy => &[Authorization, Login],
+            Self::SnapshotUser => &[Authorization],
         }
     }
 

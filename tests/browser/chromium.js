@@ -30,6 +30,6 @@ export async function newPage(browser, options = {}) {
 }
 
 /** Keeps a picture, in target/screenshots unless EVERPAID_SCREENSHOTS says where. */
-export async function shoot(page, name) {
-  await page.screenshot({ path: `${screenshots}/${name}.png` });
+export async function shoot(page, name, options = {}) {
+  await page.screenshot({ path: `${screenshots}/${name}.png`, ...options });
 }

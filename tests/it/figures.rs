@@ -52,6 +52,7 @@ async fn after_a_day_every_metric_has_a_value() {
     let closed = system.place_order("T-CLOSED").await;
     system.ready_payment(&closed).await;
     system.shop_posts(&format!("/v1/orders/{}/close", closed.id), &json!({})).await;
+    system.post("/v1/wechat/mini-program/login", &closed.client_secret, &json!({ "code": "nonsense" })).await;
     let unbound = json!({ "method": "mini_program", "app_id": UNBOUND_APP, "openid": "oPayerOfTea" });
     let refused = system.place_order("T-REFUSED").await;
     let answered = system.shop_posts(&format!("/v1/orders/{}/payments", refused.id), &unbound).await;
@@ -98,6 +99,7 @@ async fn after_a_day_every_metric_has_a_value() {
         ("everpaid_notifications_settled_total{verdict=\"applied\"", 2.0),
         ("everpaid_notifications_foreign_total", 1.0),
         ("everpaid_cases_opened_total{kind=\"unknown_number\"", 1.0),
+        ("everpaid_openid_exchanges_total{door=\"mini_program\"", 1.0),
         ("everpaid_webhook_deliveries_total{outcome=\"delivered\"", 4.0),
     ] {
         let counted = value(text, name).unwrap_or_default();

@@ -52,7 +52,8 @@ async fn a_page_follows_an_order_live_and_resumes_where_it_was() {
     }
 }
 
-/// R3.1, R3.3, R3.5: what opens the cashier in WeChat, for the person who was named.
+/// R3.1, R3.3, R3.5: what opens the cashier in WeChat, for the person who was named. R7.2, R7.3, R7.4: it
+/// is told, asked about and made as a native payment is.
 #[tokio::test]
 async fn a_mini_program_payment_comes_with_its_call_up_parameters() {
     for system in TestSystem::each().await {

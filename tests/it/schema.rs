@@ -24,6 +24,12 @@ async fn the_schema_repeats_what_matters() {
                  VALUES ('{id}', '{kind}', '{reference}', 'teahouse', '{o}', '{p}', {amount}, 1)"
             )
         };
+        let exchange = |columns: &str, values: &str| {
+            format!(
+                "INSERT INTO code_exchange (code_hash, order_id, app_id, tries, created_at, {columns})
+                 VALUES ('h', '{o}', 'wx1', 1, 1, {values})"
+            )
+        };
         let refused = [
             (
                 "a paid order without its time",
@@ -64,6 +70,11 @@ async fn the_schema_repeats_what_matters() {
             ),
             ("no money in the book", entry("mny_0", "payment", "4200", 0)),
             ("a word that is no kind", entry("mny_0", "gift", "4200", 1)),
+            ("an openid without an exchange", exchange("openid", "'o1'")),
+            ("an openid of somebody who was refused", exchange("outcome, openid", "'snapshot_user', 'o1'")),
+            ("an exchange without an openid", exchange("outcome", "'exchanged'")),
+            ("a word that is no outcome", exchange("outcome", "'lost'")),
+            ("a settled code that somebody asks about", exchange("outcome, claimed_at", "'expired', 1")),
         ];
         let run = async |sql: &str| -> Result<u64, DbErr> {
             let done = system.db().write(async |txn| txn.execute_unprepared(sql).await).await;

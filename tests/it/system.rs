@@ -208,8 +208,13 @@ impl TestSystem {
 
     /// Starts everpaid again with another configuration of the teahouse.
     pub async fn configure(&mut self, change: impl FnOnce(&mut Merchant)) {
+        self.reconfigure(|config| change(config.merchants.get_mut(MERCHANT).expect("the teahouse"))).await;
+    }
+
+    /// Starts everpaid again with another configuration.
+    pub async fn reconfigure(&mut self, change: impl FnOnce(&mut Config)) {
         self.stop_everpaid().await;
-        change(self.config.merchants.get_mut(MERCHANT).expect("the teahouse"));
+        change(&mut self.config);
         self.resume().await;
     }
 

@@ -9,7 +9,7 @@ use http::HeaderMap;
 use sea_orm::EntityTrait;
 use url::{Url, form_urlencoded};
 
-use super::{SECRETS_PLACE, authorize::elsewhere, browser, checkout_url, code_hash, is_code};
+use super::{SECRETS_PLACE, authorize::elsewhere, browser, checkout_url, code_hash, is_code, is_state};
 use crate::{app::App, notice::Notice};
 
 /// `GET /wechat/auth-jump`
@@ -48,8 +48,7 @@ fn answer(query: &str) -> Option<(String, String)> {
         values.next().is_none().then(|| value.into_owned())
     };
     let (code, state) = (only("code")?, only("state")?);
-    let is_state = state.len() == browser::LENGTH && state.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    (is_code(&code) && is_state).then_some((code, state))
+    (is_code(&code) && is_state(&state)).then_some((code, state))
 }
 
 #[cfg(test)]

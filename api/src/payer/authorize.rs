@@ -8,7 +8,7 @@ use entity::{OrderId, Txn, oauth_state, order};
 use http::{HeaderValue, StatusCode, header};
 use sea_orm::{ActiveValue::Set, DbErr, EntityTrait, QuerySelect};
 use serde::Deserialize;
-use url::{Origin, Url};
+use url::Url;
 use utoipa::IntoParams;
 use wechatpay::openid::{self, Scope};
 
@@ -110,12 +110,13 @@ fn target(app: &App, merchant: &Merchant, asked: &Authorize) -> Option<String> {
     // Read as browsers read it: a sloppier reading would see another host than they do.
     let mut url = Url::parse(return_to).ok().filter(|_| return_to.len() <= RETURN_TO_MAX)?;
     let own = Url::parse(&settings.public_url).ok().map(|url| url.origin());
+    // A `blob:` address has the origin of the page that made it.
+    let is_a_page = matches!(url.scheme(), "http" | "https");
+    let is_plain = url.username().is_empty() && url.password().is_none();
     let origin = url.origin();
     let is_allowed = own.as_ref() == Some(&origin)
         || merchant.origins.iter().any(|allowed| *allowed == origin.ascii_serialization());
-    let is_a_page =
-        matches!(origin, Origin::Tuple(..)) && url.username().is_empty() && url.password().is_none();
-    if !(is_allowed && is_a_page) {
+    if !(is_a_page && is_plain && is_allowed) {
         return None;
     }
     drop_answers(&mut url);

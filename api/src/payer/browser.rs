@@ -45,5 +45,5 @@ pub(super) fn is_same(headers: &HeaderMap, row: &oauth_state::Model) -> bool {
 }
 
 fn cookie_name(state: &str) -> String {
-    format!("everpaid_{state}")
+    format!("everpaid-{state}")
 }

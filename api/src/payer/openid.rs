@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{
     code_hash,
     exchange::{Code, Door, exchange},
-    hash, is_code,
+    hash, is_code, is_state,
 };
 use crate::{
     app::{App, AppKind, Merchant},
@@ -67,7 +67,7 @@ pub(crate) async fn exchange_openid(
     Payer(order): Payer,
     Json(ExchangeCode { code, state }): Json<ExchangeCode>,
 ) -> Result<Response, ApiError> {
-    let row = match is_code(&code) {
+    let row = match is_code(&code) && is_state(&state) {
         true => oauth_state::Entity::find_by_id(state).one(app.db().reader()).await?,
         false => None,
     };

@@ -24,7 +24,7 @@ test("three teas, named in both languages, from ¥0.01 to ¥39.90", () => {
 });
 
 test("nothing inline and nobody else asked", () => {
-  for (const file of ["index.html", "style.css", "shop.js", "icon.svg"]) {
+  for (const file of ["index.html", "mini.html", "own.html", "style.css", "shop.js", "mini.js", "own.js", "icon.svg"]) {
     assert.doesNotMatch(source(file), /<script>|<style|\sstyle=|\son\w+=|@import|url\(|data:/, file);
     assert.doesNotMatch(source(file), /["'(]https?:\/\/(?!www\.w3\.org\/)/, file);
   }

@@ -39,6 +39,9 @@ fn every_setting_is_in_the_example() {
         "readers",
         "base_url",
         "backup_url",
+        "open_url",
+        "openid_url",
+        "verify_files",
         "key",
         "key_file",
         "previous_key",
@@ -59,6 +62,8 @@ fn every_setting_is_in_the_example() {
         "out_trade_no_prefix",
         "policies",
         "api_key_hashes",
+        "origins",
+        "kind",
         "secret",
         "secret_file",
         "previous_secret",
@@ -154,6 +159,122 @@ fn a_key_that_is_empty_or_opens_two_merchants_is_refused() {
     assert!(refusal(&merchant("a", "replace this")).contains("SHA-256"));
     let key = api::ApiKeyHash::of("sk_1").to_hex();
     assert!(refusal(&[merchant("a", &key), merchant("b", &key.to_uppercase())].concat()).contains("twice"));
+}
+
+#[test]
+fn an_app_is_a_kind_or_a_table_with_its_secret() {
+    let apps = |apps: &str| {
+        let config = read(&format!(
+            "[merchants.a]\ndisplay_name = \"x\"\nmchid = \"1\"\ncertificate_serial = \"1\"\napps = {apps}\n"
+        ))?;
+        let shown = format!("{config:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let apps = config.merchants["a"].apps.iter().map(|(id, app)| app.for_api(id, "merchants.a.apps"));
+        let apps = apps.collect::<Result<Vec<_>, _>>().map_err(|error| format!("{error:#}"))?;
+        Ok(apps.iter().map(|app| (app.kind, app.login.is_some())).collect::<Vec<_>>())
+    };
+    let check = |toml: &str, expected: &[(api::AppKind, bool)]| {
+        assert_eq!(apps(toml).as_deref(), Ok(expected), "{toml}");
+    };
+    let refused = |toml: &str, expected: &str| {
+        let said: String = apps(toml).unwrap_err();
+        assert!(said.contains(expected) && !said.contains("hunter2"), "{toml}: {said}");
+    };
+    use api::AppKind::{MiniProgram, ServiceAccount};
+    check("{ wx1 = \"mini_program\" }", &[(MiniProgram, false)]);
+    check("{ wx1 = { kind = \"service_account\" } }", &[(ServiceAccount, false)]);
+    check("{ wx1 = { kind = \"service_account\", secret = \"hunter2\" } }", &[(ServiceAccount, true)]);
+    refused("{ wx1 = \"h5\" }", "merchants.a.apps.wx1");
+    refused("{ wx1 = { secret = \"hunter2\" } }", "kind");
+    refused("{ wx1 = { kind = \"mini_program\", secrets = \"hunter2\" } }", "secrets");
+    refused("{ wx1 = { kind = \"mini_program\", secret = \"\" } }", "merchants.a.apps.wx1.secret is empty");
+    refused(
+        "{ wx1 = { kind = \"mini_program\", secret = \"hunter2\", secret_file = \"/x\" } }",
+        "are both set",
+    );
+    refused("{ wx1 = { kind = \"mini_program\", secret_file = \"/does/not/exist\" } }", "secret_file");
+}
+
+#[test]
+fn what_makes_the_payers_path_unsafe_or_unclear_is_refused() {
+    let refusal = |more: &str| {
+        let mut toml =
+            EXAMPLE.replace("replace this by 64 hex digits", &api::ApiKeyHash::of("sk_1").to_hex());
+        toml = toml
+            .replace("secret_file = \"/etc/everpaid/teahouse/wx0000000000000001.secret\"", "secret = \"s\"");
+        toml = toml
+            .replace("api_key_hashes", &format!("{more}\nplatform_certificate_files = []\napi_key_hashes"));
+        toml = toml.replace("public_key_file = \"/etc/everpaid/teahouse/pub_key.pem\"", "public_key = \"x\"");
+        format!("{:#}", read(&toml).unwrap().merchants_of_api().unwrap_err())
+    };
+    for origin in [
+        "*",
+        "null",
+        "shop.example.com",
+        "https://shop.example.com/",
+        "https://Shop.example.com",
+        "https://shop.example.com:443",
+        "https://*.example.com",
+        "https://me@shop.example.com",
+        "http://shop.example.com",
+        "ftp://shop.example.com",
+    ] {
+        let said = refusal(&format!("origins = [\"{origin}\"]"));
+        assert!(
+            said.contains("merchants.teahouse.origins") && said.contains("is not an origin"),
+            "{origin}: {said}"
+        );
+    }
+    // These are fine, so that the first thing that is wrong is the key.
+    let said = refusal(
+        "origins = [\"https://shop.example.com:8443\", \"http://127.0.0.1:8703\", \"http://localhost\"]",
+    );
+    assert!(said.contains("public_key"), "{said}");
+    let two = "apps.wx3 = { kind = \"service_account\", secret = \"s\" }";
+    assert!(refusal(two).contains("only one service account may have a secret"));
+}
+
+#[test]
+fn a_verification_file_is_nothing_but_that() {
+    let served = |name: &str, text: &str| {
+        let config = read(&format!("[wechat.verify_files]\n\"{name}\" = \"{text}\"\n")).unwrap();
+        config.wechat.verify_files().is_ok()
+    };
+    assert!(served("MP_verify_a1B2c3D4e5F6g7H8.txt", "a1B2c3D4e5F6g7H8"));
+    for name in [
+        "MP_verify_.txt",
+        "MP_verify_a/b.txt",
+        "MP_verify_{x}.txt",
+        "MP_verify_a.html",
+        "../a.txt",
+        "a.txt",
+        "",
+    ] {
+        assert!(!served(name, "a"), "{name}");
+    }
+    for text in ["", "<script>x</script> y", "一", &"x".repeat(257)] {
+        assert!(!served("MP_verify_a.txt", text), "{text}");
+    }
+}
+
+#[test]
+fn a_simulator_is_told_the_secrets_of_its_apps_and_wechat_is_not() {
+    let mut wechat = read("").unwrap().wechat;
+    let check = |wechat: &super::WeChat, open: &str, openid: &str| {
+        assert_eq!(wechat.open_url().unwrap(), open);
+        let shown = format!("{:?}", wechat.openids().unwrap());
+        assert!(shown.contains(&format!("\"{openid}\"")), "{shown}");
+    };
+    check(&wechat, "https://open.weixin.qq.com", "https://api.weixin.qq.com");
+    wechat.base_url = "http://127.0.0.1:8701/".to_owned();
+    check(&wechat, "http://127.0.0.1:8701", "http://127.0.0.1:8701");
+    wechat.open_url = Some("https://open.weixin.qq.com/".to_owned());
+    wechat.openid_url = Some("http://127.0.0.1:1".to_owned());
+    check(&wechat, "https://open.weixin.qq.com", "http://127.0.0.1:1");
+    for url in ["open.weixin.qq.com", "https://open.weixin.qq.com/connect", "https://x?y", ""] {
+        wechat.open_url = Some(url.to_owned());
+        assert!(wechat.open_url().is_err(), "{url}");
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::Here;
 use crate::{
     browser,
     credentials::{App, AppKind, base64, random_text},
+    faults::{FaultKind, Occasion, Target},
     login::{BadCode, Door},
     pages,
     payers::Payer,
@@ -144,9 +145,12 @@ impl IntoResponse for Refused {
 
 type Said = Query<HashMap<String, String>>;
 
+/// What everyone who only previews a page is to every app.
+const SNAPSHOT_OPENID: &str = "oSnapshot_many_share_this_id";
+
 async fn exchange_web_code(State(wechat): Here, Query(said): Said) -> Response {
     let exchanged = exchange(&wechat, &said, "code", &[Door::WebBase, Door::WebUserinfo]).await;
-    answer(exchanged.map(|(app, door, payer)| {
+    answer(exchanged.map(|Exchanged { app, door, payer, is_snapshot }| {
         let mut token = json!({
             "access_token": random_text(110),
             "expires_in": 7200,
@@ -157,19 +161,31 @@ async fn exchange_web_code(State(wechat): Here, Query(said): Said) -> Response {
         if door == Door::WebUserinfo {
             token["unionid"] = payer.unionid().into();
         }
+        if is_snapshot {
+            token["openid"] = SNAPSHOT_OPENID.into();
+            token["is_snapshotuser"] = 1.into();
+        }
         token
     }))
 }
 
 async fn exchange_mini_program_code(State(wechat): Here, Query(said): Said) -> Response {
     let exchanged = exchange(&wechat, &said, "js_code", &[Door::MiniProgram]).await;
-    answer(exchanged.map(|(app, _, payer)| {
+    answer(exchanged.map(|Exchanged { app, payer, .. }| {
         json!({
             "openid": payer.openid(&app.appid),
             "session_key": base64(&rand::random::<[u8; 16]>()),
             "unionid": payer.unionid(),
         })
     }))
+}
+
+/// A code that was good.
+struct Exchanged {
+    app: App,
+    door: Door,
+    payer: &'static Payer,
+    is_snapshot: bool,
 }
 
 /// `errcode` and `errmsg`.
@@ -180,7 +196,7 @@ async fn exchange(
     said: &HashMap<String, String>,
     code_name: &str,
     doors: &[Door],
-) -> Result<(App, Door, &'static Payer), Error> {
+) -> Result<Exchanged, Error> {
     let value = |name: &str| said.get(name).map(String::as_str).filter(|value| !value.is_empty());
     let appid = value("appid").ok_or(Error(41002, "appid missing"))?;
     let secret = value("secret").ok_or(Error(41004, "appsecret missing"))?;
@@ -192,14 +208,35 @@ async fn exchange(
     if app.secret != secret {
         return Err(Error(40125, "invalid appsecret"));
     }
+    let fault = wechat.login_fault(&app, doors);
+    if fault == Some(FaultKind::SystemBusy) {
+        return Err(Error(-1, "system error"));
+    }
+    let is_snapshot = fault == Some(FaultKind::SnapshotUser);
     match wechat.redeem_code(code, &app, doors).await {
-        Ok((door, payer)) => Ok((app, door, payer)),
+        Ok((door, payer)) => Ok(Exchanged { app, door, payer, is_snapshot }),
         Err(BadCode::Unknown) => Err(Error(40029, "invalid code")),
         Err(BadCode::Used) => Err(Error(40163, "code been used")),
         Err(BadCode::Store(error)) => {
             error!(%error, "redeeming a login code failed");
             Err(Error(-1, "system error"))
         }
+    }
+}
+
+impl Wechat {
+    /// What goes wrong with an exchange whose app and secret are right.
+    fn login_fault(&self, app: &App, doors: &[Door]) -> Option<FaultKind> {
+        let is_login = doors.contains(&Door::MiniProgram);
+        let owner = self.merchants.all().find(|keys| keys.merchant().apps.contains(app))?;
+        let occasion = Occasion {
+            target: if is_login { Target::Login } else { Target::Authorization },
+            mchid: owner.mchid().to_owned(),
+            numbers: Vec::new(),
+            path: app.appid.clone(),
+            was_put_off: false,
+        };
+        self.faults.take(&self.chance, &occasion).map(|fault| fault.kind)
     }
 }
 

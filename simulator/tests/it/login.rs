@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use simulator::{App, Options};
+use simulator::{App, Fault, FaultKind, Options, Target};
 
 use crate::client::{Answer, Client, options, start, start_with};
 
@@ -94,6 +94,31 @@ async fn a_web_code_is_worth_an_openid_once() {
     let again = exchange(&client, app, &code).await;
     assert_eq!(again["errcode"], 40163);
     assert!(again["errmsg"].as_str().unwrap().starts_with("code been used, rid: "));
+}
+
+#[tokio::test]
+async fn an_exchange_can_go_wrong_on_request() {
+    let (simulator, client) = start().await;
+    let [service, mini_program] = &client.merchant.apps[..] else { panic!("two apps") };
+    simulator.add_fault(Fault::new(FaultKind::SystemBusy).times(2)).unwrap();
+    simulator.add_fault(Fault::new(FaultKind::SnapshotUser).times(1)).unwrap();
+    let code = web_code(&client, "xiaoming").await;
+    assert_eq!(exchange(&client, service, "nonsense").await["errcode"], -1);
+    assert_eq!(exchange(&client, service, &code).await["errcode"], -1);
+    let snapshot = exchange(&client, service, &code).await;
+    assert_eq!(snapshot["is_snapshotuser"], 1);
+    let code = web_code(&client, "xiaohong").await;
+    let token = exchange(&client, service, &code).await;
+    assert_eq!(token["is_snapshotuser"], Value::Null);
+    assert_ne!(token["openid"], snapshot["openid"]);
+
+    simulator.add_fault(Fault::new(FaultKind::SystemBusy).on(Target::Login).times(1)).unwrap();
+    let code = mini_program_code(&client, "xiaoming").await;
+    assert_eq!(open_session(&client, mini_program, &code).await["errcode"], -1);
+    assert!(open_session(&client, mini_program, &code).await["openid"].is_string());
+    for target in [Target::Login, Target::Create] {
+        assert!(simulator.add_fault(Fault::new(FaultKind::SnapshotUser).on(target)).is_err());
+    }
 }
 
 #[tokio::test]
