@@ -25,6 +25,7 @@ export function quantile(values, share) {
 
 const overhead = (tap) => tap.total_ms - tap.wechat_ms;
 const ms = (value) => (value === undefined ? "—" : value === Infinity ? "never" : value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en"));
+const span = (value) => (value === Infinity ? "never" : `${ms(value)} ms`);
 const four = (values) => [0.5, 0.95, 0.99, 1].map((share) => ms(quantile(values, share))).join(" / ");
 
 /** On what, of what, and when. @param {string} browser its version @param {string} built */
@@ -76,8 +77,8 @@ export function verdicts(calm, storm) {
     const asks = kind !== "again"; // nothing of WeChat's is waited for, so nothing can be lost
     const doubt = asks && lost < LOST_SHARE_MIN * badly.length ? `, but only ${lost} of ${badly.length} lost an answer` : "";
     return [
-      `| ${words}: p95 ≤ ${CALM_P95_OVERHEAD_MS} ms over WeChat's own time, calm | ${ms(over)} ms | ${verdict(calm, over, CALM_P95_OVERHEAD_MS, "")} |`,
-      `| ${words}: p95 < ${STORM_P95_MS.toLocaleString("en")} ms, storm | ${ms(total)} ms | ${verdict(storm, total, STORM_P95_MS, doubt)} |`,
+      `| ${words}: p95 ≤ ${CALM_P95_OVERHEAD_MS} ms over WeChat's own time, calm | ${span(over)} | ${verdict(calm, over, CALM_P95_OVERHEAD_MS, "")} |`,
+      `| ${words}: p95 < ${STORM_P95_MS.toLocaleString("en")} ms, storm | ${span(total)} | ${verdict(storm, total, STORM_P95_MS, doubt)} |`,
     ];
   });
   return `\n| floor | seen | |\n|---|---|---|\n${rows.join("\n")}`;

@@ -30,7 +30,7 @@ const { quick, taps: asked, "lose-logins": losesLogins } = parseArgs({
 const count = quick ? QUICK : Number(asked);
 if (!Number.isInteger(count) || count < 1 || count > 10000) throw new Error("--taps: from 1 to 10000 of each kind");
 
-/** What goes wrong at WeChat Pay; a call meets the oldest fault that strikes. No fault reaches logins, so the stopwatch is their weather. */
+/** What goes wrong at WeChat Pay; a call meets the oldest fault that strikes. No fault makes a login slow or loses its answer, so the stopwatch does. */
 const WEATHERS = [
   { weather: "Calm: WeChat answers as fast as the simulator can, and always", faults: [], hold_ms: 0, losesLogins: false },
   {
