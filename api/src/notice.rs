@@ -19,8 +19,8 @@ pub(crate) enum Notice {
     TooMany { checkout: String },
     /// What came back from WeChat is incomplete, or no authorisation of ours.
     NotOurs,
-    /// The authorisation was begun in another browser.
-    OtherBrowser { checkout: String },
+    /// The authorisation was begun in another browser, so this one learns nothing of it.
+    OtherBrowser,
     /// The authorisation was begun too long ago.
     TooOld { checkout: String },
     /// Something is wrong here; the same address works later.
@@ -84,13 +84,13 @@ impl Notice {
                     "It was not started here, or the link is incomplete. Please open the payment link again from your order with the merchant.",
                 ],
             ),
-            Self::OtherBrowser { .. } => (
+            Self::OtherBrowser => (
                 S::FORBIDDEN,
                 [
                     "请在原来的页面继续",
-                    "这次微信授权是在另一个浏览器或设备上开始的，在这里不能继续。您可以打开收银台，重新开始。",
+                    "这次微信授权是在另一个浏览器或设备上开始的，在这里不能继续。请回到商家的订单页，重新打开付款链接。",
                     "This sign-in began elsewhere",
-                    "It was started in another browser or on another device and cannot go on here. You can open the checkout page and begin again.",
+                    "It was started in another browser or on another device and cannot go on here. Please open the payment link again from your order with the merchant.",
                 ],
             ),
             Self::TooOld { .. } => (
@@ -118,11 +118,14 @@ impl Notice {
     /// The way back to the checkout page, where there is one.
     fn checkout(&self) -> Option<&str> {
         match self {
-            Self::CannotAuthorize { checkout }
-            | Self::TooMany { checkout }
-            | Self::OtherBrowser { checkout }
-            | Self::TooOld { checkout } => Some(checkout),
-            Self::LinkNotValid | Self::ReturnNotAllowed | Self::NotOurs | Self::Trouble => None,
+            Self::CannotAuthorize { checkout } | Self::TooMany { checkout } | Self::TooOld { checkout } => {
+                Some(checkout)
+            }
+            Self::LinkNotValid
+            | Self::ReturnNotAllowed
+            | Self::NotOurs
+            | Self::OtherBrowser
+            | Self::Trouble => None,
         }
     }
 }

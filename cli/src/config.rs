@@ -225,8 +225,8 @@ impl Config {
             "public_url must be https and public: WeChat Pay sends no notification elsewhere"
         );
         ensure!(
-            !host.is_empty() && !url.contains(['?', '#']) && url.len() <= 200,
-            "public_url is not an address"
+            !host.is_empty() && !host.contains(['/', '?', '#']) && url.len() <= 200,
+            "public_url must be a scheme and a host"
         );
         Ok(url.to_owned())
     }

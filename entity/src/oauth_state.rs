@@ -34,6 +34,9 @@ impl Model {
     /// How long a payer may take through WeChat and back.
     pub const LIFE: Duration = Duration::from_secs(10 * 60);
 
+    /// How long it is remembered, so that whoever comes back too late is told so.
+    pub const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         now < self.created_at + Self::LIFE
     }

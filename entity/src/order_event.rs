@@ -158,7 +158,7 @@ pub enum Source {
     Notification,
     /// WeChat Pay, when asked in our own time.
     Query,
-    /// WeChat Pay, when asked because a page was waiting.
+    /// WeChat Pay, when asked at once because somebody waited for the answer.
     Page,
     /// Our own rules, for example time that ran out.
     Rule,

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DbErr, Statement};
 
-use crate::Txn;
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::{Txn, oauth_state};
 
 struct Kept {
     table: &'static str,
@@ -16,8 +14,8 @@ struct Kept {
 }
 
 const KEPT: [Kept; 3] = [
-    Kept { table: "oauth_state", key: "state", since: "created_at", span: DAY },
-    Kept { table: "code_exchange", key: "code_hash", since: "created_at", span: DAY },
+    Kept { table: "oauth_state", key: "state", since: "created_at", span: oauth_state::Model::KEPT },
+    Kept { table: "code_exchange", key: "code_hash", since: "created_at", span: oauth_state::Model::KEPT },
     // No order can be paid for longer than seven days.
     Kept {
         table: "order_payer",

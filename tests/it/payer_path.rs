@@ -183,7 +183,7 @@ async fn r2_1_r2_2_r2_3_the_payer_is_sent_to_wechat_with_a_state_that_is_a_refer
     let (said, attributes) = rest.split_once("; ").unwrap();
     assert_eq!(name, format!("everpaid-{state}"));
     assert!(said.len() == 32 && said != state, "{cookie}");
-    assert_eq!(attributes, "Path=/wechat; Max-Age=600; HttpOnly; SameSite=Lax");
+    assert_eq!(attributes, "Path=/wechat; Max-Age=86400; HttpOnly; SameSite=Lax");
 
     let row = oauth_state::Entity::find_by_id(&state).one(system.db().reader()).await.unwrap().unwrap();
     assert_eq!((&row.order_id, row.app_id.as_str()), (&order.id, SERVICE_ACCOUNT));
@@ -272,6 +272,8 @@ async fn a_foreign_place_to_return_to_is_refused_and_nothing_is_written() {
         "",
         &format!("http://{host}@evil.example.com/"),
         &format!("https://{host}/"),
+        &format!("http://{host}/wechat/auth-jump"),
+        &format!("http://{host}/v1/wechat/oauth/authorize?client_secret={}", order.client_secret),
         &long,
     ] {
         let url = authorize_url(&system, &order, Some(return_to));
@@ -360,7 +362,7 @@ async fn an_authorisation_goes_on_only_in_the_browser_it_began_in() {
         victim.leaves(&system, &order).await;
         let answered = victim.visit(&jump).await;
         is_page(&answered, 403, "请在原来的页面继续", "This sign-in began elsewhere");
-        assert!(leads_back(&answered, &system, &order));
+        assert!(!leads_back(&answered, &system, &order));
         // Past the jump page there is no way either.
         is_problem(&system.exchange(&order, &back).await, 400, "authorization_expired");
         assert_eq!(system.written().await, [2, 0, 0]);
@@ -509,6 +511,10 @@ async fn r2_8_a_code_that_is_used_or_too_old_asks_for_another_authorisation() {
         let answered = browser.visit(&jump).await;
         is_page(&answered, 400, "授权已过期", "The sign-in has expired");
         assert!(leads_back(&answered, &system, &order));
+        // A state alone is worth nothing, however old.
+        let answered = Browser::of("xiaohua").visit(&jump).await;
+        is_page(&answered, 403, "请在原来的页面继续", "This sign-in began elsewhere");
+        assert!(!leads_back(&answered, &system, &order));
         is_problem(&system.exchange(&order, &returned).await, 400, "authorization_expired");
         assert_eq!(system.written().await, [4, 2, 0]);
 

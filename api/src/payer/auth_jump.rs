@@ -24,11 +24,12 @@ pub(crate) async fn jump(
 ) -> Result<Response, Notice> {
     let (code, state) = answer(query.as_deref().unwrap_or_default()).ok_or(Notice::NotOurs)?;
     let row = oauth_state::Entity::find_by_id(&state).one(app.db().reader()).await?.ok_or(Notice::NotOurs)?;
+    // First of all: a state stands in addresses that others see, and must not be worth the order's secret.
+    if !browser::is_same(&headers, &row) {
+        return Err(Notice::OtherBrowser);
+    }
     if !row.is_fresh(app.db().now().await?) {
         return Err(Notice::TooOld { checkout: checkout_url(&app, &row.order_id) });
-    }
-    if !browser::is_same(&headers, &row) {
-        return Err(Notice::OtherBrowser { checkout: checkout_url(&app, &row.order_id) });
     }
     let code_hash = code_hash(&state, &code);
     if row.code_hash.as_ref() != Some(&code_hash) {

@@ -24,7 +24,8 @@ pub(super) fn browser_hash(said: &str) -> String {
 /// anything but a visit.
 pub(super) fn set_cookie(state: &str, said: &str, public_url: &str) -> Option<HeaderValue> {
     let secure = if public_url.starts_with("https://") { "; Secure" } else { "" };
-    let age = oauth_state::Model::LIFE.as_secs();
+    // As long as its state is known: whoever comes too late is still told by the right page.
+    let age = oauth_state::Model::KEPT.as_secs();
     let cookie =
         format!("{}={said}; Path=/wechat; Max-Age={age}; HttpOnly; SameSite=Lax{secure}", cookie_name(state));
     let mut value = HeaderValue::from_str(&cookie).ok()?;

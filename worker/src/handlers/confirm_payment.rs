@@ -79,7 +79,7 @@ async fn told(
 ) -> Result<Finished, Failure> {
     let word = facts::read(said, payment);
     let merchant = context.merchant(&payment.merchant)?;
-    // Only those who wait put this job among the urgent ones.
+    // Somebody waited for this one: after a tap whose call was not answered, or who asks to confirm.
     let asked_by = match run.lane {
         Lane::Interactive => Source::Page,
         Lane::Background => Source::Query,
