@@ -17,6 +17,11 @@ export class Refusal extends Error {
   get isForTheLink() {
     return this.status === 401 || this.status === 403 || this.status === 404;
   }
+
+  /** Nobody said no: the same again may work in a moment. */
+  get passes() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
 }
 
 /**

@@ -34,6 +34,17 @@ export function authorization({ api_url, client_secret, order_id, app_id }, host
     }
   }
 
+  /** Does this tab remember anything at all? */
+  function remembers() {
+    try {
+      host.sessionStorage.setItem("everpaid", "1");
+      host.sessionStorage.removeItem("everpaid");
+      return true;
+    } catch (_) {
+      return false;
+    }
+  }
+
   /** This page's own address, without what WeChat's login added to it. */
   function ownAddress() {
     const address = new URL(host.location.href);
@@ -50,22 +61,29 @@ export function authorization({ api_url, client_secret, order_id, app_id }, host
     /** @param {string} openid */
     remember: (openid) => keep(openidKey, openid),
 
+    /** The code is known for what it was worth. */
+    settled: () => keep(triesKey, ""),
+
     forget: () => keep(openidKey, ""),
 
     /**
-     * The code that WeChat's login gave this page, once: it is taken out of the address bar at once.
+     * The code that WeChat's login gave this page: it is taken out of the address bar at once.
      * `authorizations` is how often this tab has asked since the payer tapped; 0 if nobody tapped here.
+     * Then the code is `foreign`: somebody else's, in a link that was passed on. Whoever brought it into a
+     * payment would pay as that somebody, so it is not used, unless this tab cannot remember what it asked.
      */
     arrival() {
       const query = new URL(host.location.href).searchParams;
       const code = query.get("code");
       const state = query.get("state");
       const authorizations = Number(recall(triesKey)) || 0;
-      keep(triesKey, "");
-      if (!code || !state) return null;
+      if (!code || !state) {
+        keep(triesKey, "");
+        return null;
+      }
       const { pathname, search, hash } = ownAddress();
       host.history.replaceState(host.history.state, "", pathname + search + hash);
-      return { code, state, authorizations };
+      return { code, state, authorizations, foreign: authorizations === 0 && remembers() };
     },
 
     /**

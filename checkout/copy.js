@@ -130,6 +130,7 @@ export const COPY = Object.freeze({
     wechat_text: "请复制链接，在电脑浏览器中打开，再用微信「扫一扫」付款；也可以用另一台手机扫描本页的二维码。",
     mini_program_title: "您正在小程序中浏览",
     mini_program_text: "小程序内的网页不能直接付款。请复制链接，在电脑浏览器中打开，再用微信「扫一扫」付款。",
+    copy_number: "复制微信支付单号",
     copy_link: "复制链接，在微信中打开",
     copy_link_here: "复制链接，在电脑上打开",
     copied: "已复制",
@@ -269,6 +270,7 @@ export const COPY = Object.freeze({
     mini_program_title: "You are inside a mini-program",
     mini_program_text:
       "A web page inside a mini-program can't take a payment. Copy the link, open it in a browser on a computer and scan it with WeChat.",
+    copy_number: "Copy the WeChat Pay number",
     copy_link: "Copy link to open in WeChat",
     copy_link_here: "Copy link to open on a computer",
     copied: "Copied",

@@ -34,7 +34,6 @@ export { STATES, failureOf, isPaid, may, returnAddress, way } from "./order.js";
  */
 
 const EXCHANGE_TRIES_MAX = 4;
-const CONFIRM_TRIES_MAX = 3;
 const CONFIRM_AGAIN_MS = 2000;
 const LIVE_READ_MS = 20000; // a proxy may hold events back without a word
 const EVENTS_AGAIN_MS = 30000;
@@ -47,6 +46,7 @@ export function openCheckout(options) {
   const api = connect(api_url, client_secret);
   const payer = authorization({ api_url, client_secret, order_id: orderOf(client_secret), app_id });
 
+  let isOver = false;
   let arrived = payer.arrival();
   let openid = payer.openid();
   let state = initial({ cashier: isWeChat() && app_id !== "", authorized: openid !== "" });
@@ -62,6 +62,7 @@ export function openCheckout(options) {
 
   /** @param {PageEvent} event */
   function dispatch(event) {
+    if (isOver) return;
     const before = state;
     state = reduce(before, event);
     if (state === before) return;
@@ -79,14 +80,16 @@ export function openCheckout(options) {
     if (!arrival) return;
     for (let tries = 1; ; tries++) {
       try {
-        const told = await api.exchange(arrival);
+        const told = await api.exchange({ code: arrival.code, state: arrival.state });
         openid = told.openid;
         payer.remember(openid);
+        payer.settled();
         return dispatch({ kind: "authorized" });
       } catch (error) {
         // The same code is good for another try while nobody has said what it is worth.
         const isUndecided = error instanceof Refusal && (error.status === 0 || error.status === 503);
-        if (!isUndecided || tries >= EXCHANGE_TRIES_MAX || state.doing !== "exchanging") {
+        if (!isUndecided || tries >= EXCHANGE_TRIES_MAX || state.doing !== "exchanging" || isOver) {
+          payer.settled();
           return dispatch({ kind: "authorization_refused", failure: failure(error) });
         }
         await pause(error.retry_after_ms);
@@ -135,7 +138,7 @@ export function openCheckout(options) {
 
   async function confirmPayment() {
     const id = inQuestion(state);
-    for (let refusals = 0; id && state.doing === "confirming"; ) {
+    while (id && state.doing === "confirming" && !isOver) {
       try {
         const { payment } = await api.confirmPayment(id);
         newestAnswer = asks;
@@ -144,12 +147,12 @@ export function openCheckout(options) {
         if (payment.status === "succeeded") break; // the order is followed until it says so too
         if (state.doing === "confirming") await pause(CONFIRM_AGAIN_MS);
       } catch (error) {
-        refusals += 1;
-        if (!(error instanceof Refusal && error.status === 429) || refusals >= CONFIRM_TRIES_MAX) {
+        // An api that restarts answers again before the payer's patience ends; a no is a no.
+        if (!(error instanceof Refusal && error.passes)) {
           dispatch({ kind: "confirm_failed" });
           break;
         }
-        await pause(Math.min(error.retry_after_ms, 4000));
+        await pause(CONFIRM_AGAIN_MS);
       }
     }
     readOrder();
@@ -164,7 +167,6 @@ export function openCheckout(options) {
   let nextRead;
   /** The server's time, and when by our own steady clock we learnt it. @type {{now: number, at: number}|null} */
   let clock = null;
-  let isOver = false;
 
   async function readOrder() {
     if (isOver) return;
@@ -177,7 +179,8 @@ export function openCheckout(options) {
         clock = { now, at: performance.now() };
         dispatch({ kind: "order_read", order, now });
       }
-      if (arrived) dispatch({ kind: "code_arrived", authorizations: arrived.authorizations });
+      if (arrived) dispatch({ kind: "code_arrived", authorizations: arrived.authorizations, foreign: arrived.foreign });
+      if (arrived && arrived.foreign) arrived = null;
     } catch (error) {
       dispatch({ kind: error instanceof Refusal && error.isForTheLink ? "link_refused" : "read_failed" });
     }
@@ -283,6 +286,7 @@ export function openCheckout(options) {
     /** Stops everything; what was opened stays open. */
     close() {
       isOver = true;
+      openings += 1;
       unfollow();
       clearInterval(ticking);
       clearTimeout(nextRead);

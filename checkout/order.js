@@ -56,7 +56,7 @@
  *   | {kind: "pay_tapped"}
  *   | {kind: "qr_tapped"}
  *   | {kind: "wechat_tapped"}
- *   | {kind: "code_arrived", authorizations: number}
+ *   | {kind: "code_arrived", authorizations: number, foreign?: boolean}
  *   | {kind: "authorized"}
  *   | {kind: "authorization_refused", failure: Failure}
  *   | {kind: "came_back"}
@@ -188,6 +188,7 @@ function learn(state, event) {
 
     case "code_arrived":
       if (!state.cashier || !state.order || state.order.status !== "pending" || state.doing) return state;
+      if (event.foreign) return having(state, { hint: "authorize_again" });
       return having(state, { doing: "exchanging", authorizations: event.authorizations });
     case "authorized":
       if (state.doing !== "exchanging") return having(state, { authorized: true });

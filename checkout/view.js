@@ -205,7 +205,7 @@ export function createView(document, page) {
   };
 
   function readyText() {
-    if (state.hint === "cancelled" || state.hint === "authorize_again" || state.hint === "replaced") return "hint_" + state.hint;
+    if (state.hint) return "hint_" + state.hint;
     return isPaidElsewhere(state) ? "ready_elsewhere" : "ready_text";
   }
 
@@ -228,10 +228,10 @@ export function createView(document, page) {
     return button(key, checkout.pay, "pay");
   }
 
-  /** Out of WeChat's cashier to the QR code and back; on a phone only once the cashier did not do. */
+  /** Out of WeChat's cashier to the QR code and back: somebody else may pay, or this phone's cashier will not do. */
   function wayOut() {
     if (may(state, "wechat")) return button("wechat", checkout.wechat, "quiet");
-    return may(state, "qr") && (state.name === "failed" || !page.phone) && button("qr", checkout.qr, "quiet");
+    return may(state, "qr") && button("qr", checkout.qr, "quiet");
   }
 
   function spinner() {
@@ -313,8 +313,8 @@ export function createView(document, page) {
     );
   }
 
-  /** @param {string} id @param {string} key @param {string} value */
-  function copyButton(id, key, value) {
+  /** @param {string} id @param {string} key @param {string} value @param {string=} kind */
+  function copyButton(id, key, value, kind = "plain") {
     const spoken = h("span", { role: "status", class: "copied" });
     const act = async () => {
       if (await copyText(document, value)) {
@@ -327,7 +327,7 @@ export function createView(document, page) {
     return h(
       "span",
       { class: "copy" },
-      h("button", { class: "button button--plain", type: "button", id, onclick: act }, t(key)),
+      h("button", { class: "button button--" + kind, type: "button", id, onclick: act }, t(key)),
       spoken,
     );
   }
@@ -351,6 +351,7 @@ export function createView(document, page) {
       { class: "facts facts--receipt" },
       paid_at !== null && fact("paid_at", moment(language, paid_at)),
       number ? fact("transaction", number, "code") : null,
+      number ? h("div", { class: "facts__copy" }, h("dt", { class: "heard-only" }, t("transaction")), h("dd", {}, copyButton("copy-transaction", "copy_number", number, "quiet"))) : null,
     );
   }
 

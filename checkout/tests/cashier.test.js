@@ -214,7 +214,7 @@ test("R2.6 R2.7 the code is taken out of the address, and the openid is kept for
   authorization(SETTINGS, tab).leave(1);
   tab.location.href = "https://shop.example/cart?id=7&code=0a&state=B2#wechat_redirect";
   const payer = authorization(SETTINGS, tab);
-  assert.deepEqual(payer.arrival(), { code: "0a", state: "B2", authorizations: 1 });
+  assert.deepEqual(payer.arrival(), { code: "0a", state: "B2", authorizations: 1, foreign: false });
   assert.equal(tab.location.href, "https://shop.example/cart?id=7");
   assert.equal(payer.arrival(), null, "once");
   payer.remember("oPayer");
@@ -225,10 +225,28 @@ test("R2.6 R2.7 the code is taken out of the address, and the openid is kept for
   assert.deepEqual([...tab.kept], []);
 });
 
+test("a code that this tab did not ask for is foreign, and a page that is loaded twice is not", () => {
+  const back = "https://shop.example/?code=0a&state=B2";
+  assert.equal(authorization(SETTINGS, tabAt(back)).arrival().foreign, true);
+  const tab = tabAt("https://shop.example/");
+  authorization(SETTINGS, tab).leave(1);
+  for (let load = 0; load < 2; load++) {
+    tab.location.href = back;
+    assert.equal(authorization(SETTINGS, tab).arrival().foreign, false);
+  }
+  const payer = authorization(SETTINGS, tab);
+  payer.settled();
+  tab.location.href = back;
+  assert.equal(payer.arrival().foreign, true, "what it was worth is known");
+});
+
+check("a foreign code opens nothing and makes nobody known", STRANGER,
+  [read(order()), { ...arrived(0), foreign: true }, PAY], "ready → ready → authorizing");
+
 test("where storage is refused nothing breaks and nothing loops", () => {
   const tab = tabAt("https://shop.example/?code=0a&state=B2", true);
   const payer = authorization(SETTINGS, tab);
-  assert.deepEqual(payer.arrival(), { code: "0a", state: "B2", authorizations: 0 });
+  assert.deepEqual(payer.arrival(), { code: "0a", state: "B2", authorizations: 0, foreign: false });
   payer.remember("oPayer");
   assert.equal(payer.openid(), "oPayer", "until the page is left");
 });
