@@ -44,17 +44,19 @@ function learnEnd(known, result) {
 
 /**
  * A question is answered, or not. It clears up a doubt; how a try ended otherwise stays for the payer to read.
- * A cashier that says nothing holds nobody up: whoever is back on the page, and unpaid, may tap again.
+ * A cashier that says nothing holds nobody up: whoever is back on the page, and unpaid, may tap again. Without an
+ * answer that is a doubt.
  * @param {Known} known
  * @param {Answered} answer
  * @returns {Known}
  */
 function learnAnswer(known, answer) {
   const isCleared = known.ended !== null && known.ended.outcome === "unknown" && answer.outcome === "unpaid";
+  const isDoubtful = known.step === "cashier" && answer.outcome === "unknown";
   return {
     order: answer.order || known.order,
     step: known.step === "cashier" ? null : known.step,
-    ended: isCleared ? answer : known.ended,
+    ended: isCleared || isDoubtful ? answer : known.ended,
     trouble: answer.outcome === "failed" ? "gone" : answer.outcome === "unknown" ? "offline" : null,
   };
 }
