@@ -21,7 +21,6 @@ use crate::{app::App, notice::Notice, problem::ApiError, request::Segment};
 #[include = "*.svg"]
 #[exclude = "mini-program/*"]
 #[exclude = "tests/*"]
-#[exclude = "mini-program/*"]
 struct Files;
 
 /// `GET /pay/{client_secret}`
