@@ -7,7 +7,10 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::json;
 use simulator::{Fault, FaultKind, Target};
 
-use crate::system::{MINI_PROGRAM, Placed, TestSystem};
+use crate::{
+    system::{MINI_PROGRAM, Placed, TestSystem},
+    wire::Rule,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -258,6 +261,33 @@ async fn the_first_is_paid_before_it_can_be_closed() {
         );
         let second = payments_of(&system, &order).await.pop().unwrap();
         assert!(system.simulator.payment(&second.out_trade_no).await.is_err(), "WeChat Pay never saw it");
+        system.end().await;
+    }
+}
+
+/// The change comes before WeChat Pay has heard of the first: that is closed as soon as it is there, and nobody
+/// waits for the next look.
+#[tokio::test]
+async fn a_change_that_overtakes_the_first_waits_no_longer_than_it_has_to() {
+    for mut system in TestSystem::each().await {
+        let wire = system.wired().await;
+        let order = system.place_order("T-1").await;
+        wire.now(Rule::Hold("ask POST /v3/pay/transactions/native"));
+        let changed = async {
+            wire.has_seen(1, "ask POST /v3/pay/transactions/native").await;
+            let path = format!("/v1/orders/{}/payments", order.id);
+            let denied = async {
+                wire.has_seen(1, "say GET /v3/pay/transactions/out-trade-no").await;
+                wire.now(Rule::PassAll);
+            };
+            tokio::join!(system.shop_posts(&path, &mini_program()), denied).0
+        };
+        let (_, changed) = tokio::join!(system.open_payment(&order), changed);
+        assert!(matches!(changed.status, 200 | 202), "{changed:?}");
+        system.jobs_are_idle().await;
+        let statuses: Vec<_> =
+            payments_of(&system, &order).await.iter().map(|payment| payment.status).collect();
+        assert_eq!(statuses, [payment::Status::Closed, payment::Status::AwaitingPayment]);
         system.end().await;
     }
 }

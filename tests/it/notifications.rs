@@ -170,7 +170,10 @@ async fn a_repeated_notification_pays_the_order_once() {
         let again = notary.notification(&said).unwrap();
         for _ in 0..2 {
             let copies = (0..50).map(|_| system.tell(MERCHANT, again.headers.clone(), again.body.clone()));
-            assert!(join_all(copies).await.iter().all(|answered| answered.status == 204));
+            let statuses: Vec<_> = join_all(copies).await.iter().map(|answered| answered.status).collect();
+            // A machine that is too busy to write it down in time says so.
+            assert!(statuses.contains(&204), "{statuses:?}");
+            assert!(statuses.iter().all(|status| matches!(status, 204 | 503)), "{statuses:?}");
             system.jobs_are_idle().await;
         }
         assert_eq!(system.notifications().await.len(), 2, "the first, and one of a hundred copies");

@@ -26,7 +26,7 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_secs(20);
 const LARGEST_BODY: usize = 1 << 20;
 
-/// What becomes of answers whose line contains these words.
+/// What becomes of lines that contain these words: of answers, and of questions if the words begin with `ask`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {
     PassAll,
@@ -108,6 +108,12 @@ impl Ends {
         self.count.send_modify(|count| *count += 1);
     }
 
+    /// Waits as long as the question is held up.
+    async fn lets_out(&self, line: &str) {
+        let is_held = |rule: &Rule| matches!(rule, Rule::Hold(words) if words.starts_with("ask") && line.contains(words));
+        self.rule.subscribe().wait_for(|rule| !is_held(rule)).await.expect("the wire lives");
+    }
+
     /// Is the answer to be heard? Waits as long as it is held up.
     async fn lets_through(&self, line: &str) -> bool {
         let mut rules = self.rule.subscribe();
@@ -122,7 +128,9 @@ async fn pass(State(ends): State<Arc<Ends>>, request: Request) -> Response {
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else { return cut() };
     let number = text(&body, "out_trade_no").map_or_else(String::new, |number| format!(" {number}"));
     let call = format!("{} {}{number}", parts.method, parts.uri.path());
-    ends.note(format!("ask {call}"));
+    let line = format!("ask {call}");
+    ends.note(line.clone());
+    ends.lets_out(&line).await;
     let mut headers = parts.headers;
     headers.remove(HOST);
     let url = format!("{}{}", ends.wechat, parts.uri);

@@ -7,7 +7,7 @@ use entity::{
     order_event::Source,
     payment::{self, Method, Status},
 };
-use jobs::{ConfirmPayment, Failure, Finished, RequestPrepay, Run, backoff, crash_point};
+use jobs::{ClosePayment, ConfirmPayment, Failure, Finished, RequestPrepay, Run, backoff, crash_point};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr};
 use wechatpay::{Created, Error, Patience, Product};
 
@@ -92,8 +92,10 @@ async fn issued(
             let mut pair = transition::load(txn, payment).await?;
             transition::apply(txn, &mut pair, &Fact::PrepayIssued(prepay), Source::Call).await?;
             if pair.payment.status == Status::Closing {
-                // Nobody hears of this prepay, but it exists: what was asked before says otherwise.
+                // Nobody hears of this prepay, but it exists: what was asked before says otherwise. Now it
+                // can be closed, and a payer may be waiting for the next payment.
                 signed_now(txn, &pair.payment).await?;
+                jobs::enqueue(txn, &ClosePayment::of(&payment.id)).await?;
             }
             crash_point!("request_prepay.applied");
             run.done(txn).await
