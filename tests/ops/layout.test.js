@@ -4,13 +4,13 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { everpaid } from "./executable.js";
-import { readYaml, repository } from "./files.js";
+import { read, readYaml, repository } from "./files.js";
 import { Prometheus, eventually, freePort } from "./prometheus.js";
 
 const API_KEY = "sk_test_compose";
@@ -20,6 +20,8 @@ const of_role = (...roles) => Object.keys(services).filter((name) => roles.inclu
 const directory = mkdtempSync(join(tmpdir(), "everpaid-layout-"));
 const database = `everpaid_layout_${process.pid}`;
 const postgres = process.env.EVERPAID_TEST_POSTGRES;
+/** Another one, for what a person does by hand. */
+const by_hand = `${database}_by_hand`;
 const sql = (statement) => execFileSync("psql", [`${postgres}/postgres`, "-qAtc", statement], { encoding: "utf8" });
 
 /** By service: what listens where. */
@@ -104,7 +106,7 @@ before(async () => {
   for (const name of of_role("api", "worker", "simulator", "migrate")) {
     ports[name] = { 8700: await freePort(), 8701: await freePort(), 8702: await freePort() };
   }
-  sql(`CREATE DATABASE ${database}`);
+  for (const name of [database, by_hand]) sql(`CREATE DATABASE ${name}`);
   await start("simulator");
   assert.match(command("migrate", ...services.migrate.command), /^applied /m);
   for (const name of of_role("api", "worker")) await start(name);
@@ -115,7 +117,7 @@ before(async () => {
 after(async () => {
   await prometheus?.stop();
   for (const name of Object.keys(running)) await end(name, "SIGKILL");
-  if (postgres) sql(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`);
+  for (const name of postgres ? [database, by_hand] : []) sql(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
   rmSync(directory, { recursive: true });
 });
 
@@ -160,4 +162,28 @@ test("told to stop, every process finishes and ends well within its grace period
     assert.equal(await end(name, "SIGTERM"), 0, name);
     assert.ok(Date.now() - told < 25_000, name);
   }
+});
+
+test("a person who follows docs/operations.md finds an order after a killed worker", async () => {
+  const blocks = read("docs/operations.md").split("\n## ").find((part) => part.startsWith("Scaled out")).matchAll(/```sh\n([^]*?)```/g);
+  const [bring_up, use] = [...blocks].map(([, block]) => block);
+  // Another database, and listeners where nobody listens.
+  const free = {};
+  for (const port of [8700, 8701, 8702, 8710, 8712, 8721, 8722, 8723]) free[port] = await freePort();
+  const moved = (text) => text.replace(/\b87\d\d\b/g, (port) => free[port]);
+  const script = moved(`set -euo pipefail
+trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
+${bring_up}${use}wait`)
+    .replace(/^export DATABASE_URL=.*$/m, `export DATABASE_URL=${postgres}/${by_hand}`)
+    .replace("everpaid simulator", `everpaid simulator --listen 127.0.0.1:${free[8701]}`)
+    .replace("../ops/everpaid.compose.toml", `${Object.keys(free).map((port) => `-e s/:${port}/:${free[port]}/`).join(" ")} ../ops/everpaid.compose.toml`)
+    .replace("872$n", `$(cut -d' ' -f$n <<< "${free[8721]} ${free[8722]} ${free[8723]}")`);
+  const home = join(directory, "by-hand");
+  mkdirSync(home);
+  symlinkSync(join(repository, "ops"), join(home, "ops"));
+  const options = { cwd: home, env: { PATH: `${dirname(everpaid)}:${process.env.PATH}` }, encoding: "utf8", timeout: 120_000, stdio: ["ignore", "pipe", "pipe"] };
+  const printed = execFileSync("bash", ["-c", script], options);
+  assert.equal(printed.match(/ is well$/gm).length, 5);
+  assert.match(printed, /"SUCCESS"/);
+  assert.match(printed, /H-1\n  Paid in full/);
 });
