@@ -156,6 +156,23 @@ test("a worker is killed: its orders are paid by the others, and Prometheus know
   await eventually(async () => assert.deepEqual(await prometheus.alerts(), []));
 });
 
+test("the database goes away: every process says so, and finds it again", async () => {
+  const up = (value) => eventually(async () => assert.deepEqual((await prometheus.query("everpaid_database_up")).map((one) => one.value), Array(5).fill(value)));
+  const ready = async () => (await fetch(`${url("api-1")}/readyz`)).status;
+  const placed = await payable("api-1", "L-AWAY");
+  sql(`ALTER DATABASE ${database} WITH ALLOW_CONNECTIONS false`);
+  sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`);
+  await up(0);
+  await eventually(async () => assert.ok((await prometheus.alerts()).includes("EverpaidDatabaseAway pending")));
+  assert.equal(await ready(), 503);
+  // WeChat Pay's word is answered with 5xx, and comes again.
+  await pay(placed);
+  sql(`ALTER DATABASE ${database} WITH ALLOW_CONNECTIONS true`);
+  await up(1);
+  assert.equal(await ready(), 200);
+  await is_paid("api-2", placed);
+});
+
 test("told to stop, every process finishes and ends well within its grace period", async () => {
   for (const name of [...of_role("worker"), ...of_role("api"), "simulator"]) {
     const told = Date.now();
