@@ -6,7 +6,8 @@
 # a real browser), curl and jq (the README's calls are run as they stand there), python3 and
 # python3-venv (published clients in Python and Node do a shop's day against the simulator, and WeChat's
 # simulation of components runs the mini-program's; their exact versions come from PyPI and npm, into
-# target/ and node_modules/), spin (the model of an order's life is verified).
+# target/ and node_modules/), spin (the model of an order's life is verified), prometheus (the rules and
+# dashboards are asked of a real one; its service is not used).
 # Without root and with something missing, it prints the one line to run and fails.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -24,6 +25,7 @@ command -v curl >/dev/null || missing+=(curl)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 command -v jq >/dev/null || missing+=(jq)
 command -v spin >/dev/null || missing+=(spin)
+command -v promtool >/dev/null || missing+=(prometheus)
 [ -x /usr/bin/chromium ] || missing+=(chromium fonts-noto-cjk)
 [ -x "$(postgres_bin)/initdb" ] || missing+=(postgresql)
 if [ ${#missing[@]} -gt 0 ]; then
@@ -34,7 +36,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     exit 1
   fi
   say "installing ${missing[*]}"
-  # The package would start a server of its own; none is wanted.
+  # The packages would start servers of their own; none is wanted.
   printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d.everpaid && chmod +x /usr/sbin/policy-rc.d.everpaid
   [ -e /usr/sbin/policy-rc.d ] || ln -s policy-rc.d.everpaid /usr/sbin/policy-rc.d
   DEBIAN_FRONTEND=noninteractive sh -c "$install" >/dev/null
@@ -77,6 +79,9 @@ node --test tests/browser/*.test.js
 say "mini-program"
 (cd tests/mini-program && npm ci --silent --no-audit --no-fund && node_modules/.bin/tsc -p .)
 timeout 300 node --test tests/mini-program/*.test.js
+say "ops"
+(cd tests/ops && npm ci --silent --no-audit --no-fund)
+timeout 600 node --test tests/ops/*.test.js
 say "clients";       tests/clients/install
 node --test tests/clients/*.test.js
 

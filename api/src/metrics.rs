@@ -11,13 +11,19 @@ use axum::{
     response::Response,
     routing::get,
 };
-use entity::{Db, case, refund, webhook_delivery::Undelivered};
+use entity::{
+    Db, Timestamp, case, payment, refund,
+    webhook_delivery::{self, Undelivered},
+};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use sea_orm::{ActiveEnum, Iterable};
+use sea_orm::{ActiveEnum, DbErr, Iterable};
 use wechatpay::{Host, Switched};
 
 /// How often the gauges are read from the database and the histograms are tidied up.
 const EVERY: Duration = Duration::from_secs(5);
+
+/// How long the database may take to answer all of them. One that hangs answers nothing, not even no.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// From a tenth of a millisecond to WeChat Pay's longest answer.
 const SECONDS: [f64; 14] =
@@ -61,6 +67,11 @@ fn describe() {
         "everpaid_payment_known_seconds",
         "From the payer's success at WeChat Pay to our commit, by who told"
     );
+    describe_gauge!(
+        "everpaid_payment_oldest_overdue_seconds",
+        "For how long the time of the most overdue payment has been up"
+    );
+    describe_gauge!("everpaid_database_up", "Whether the database answered when the gauges were last read");
     describe_counter!("everpaid_sweeper_finds_total", "What was not over and had no job, by what it was");
     describe_counter!("everpaid_cases_opened_total", "Cases that were opened, by kind");
     describe_gauge!("everpaid_cases_open", "Cases that wait for a person, by kind");
@@ -114,34 +125,42 @@ pub async fn keep(handle: PrometheusHandle, db: Db) {
         ticks.tick().await;
         // Otherwise every sample since the last scrape stays in memory.
         handle.run_upkeep();
-        match jobs::overview(&db).await {
-            Ok(kinds) => publish(&kinds),
-            Err(error) => tracing::warn!(%error, "the jobs could not be counted"),
-        }
-        match undelivered(&db).await {
-            Ok((counted, age)) => publish_undelivered(counted, age),
-            Err(error) => tracing::warn!(%error, "the webhooks could not be counted"),
-        }
-        match case::count_open(db.reader()).await {
-            Ok(counts) => publish_counts("everpaid_cases_open", "kind", &counts, case::Kind::iter()),
-            Err(error) => tracing::warn!(%error, "the cases could not be counted"),
-        }
-        match refund::count_not_at_rest(db.reader()).await {
-            Ok(counts) => {
-                publish_counts(
-                    "everpaid_refunds",
-                    "status",
-                    &counts,
-                    refund::Status::NOT_AT_REST.into_iter(),
-                );
+        let answered = match tokio::time::timeout(PATIENCE, read(&db)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the gauges could not be read from the database");
+                false
             }
-            Err(error) => tracing::warn!(%error, "the refunds could not be counted"),
-        }
+            Err(_) => {
+                tracing::warn!(patience = ?PATIENCE, "the database does not answer; the gauges stand still");
+                false
+            }
+        };
+        metrics::gauge!("everpaid_database_up").set(if answered { 1.0 } else { 0.0 });
     }
 }
 
+async fn read(db: &Db) -> Result<(), DbErr> {
+    publish_jobs(&jobs::overview(db).await?);
+    let overdue = payment::oldest_overdue(db).await?;
+    metrics::gauge!("everpaid_payment_oldest_overdue_seconds").set(age(db, overdue).await?);
+    let undelivered = webhook_delivery::undelivered(db).await?;
+    publish_undelivered(undelivered, age(db, undelivered.oldest_pending).await?);
+    let cases = case::count_open(db.reader()).await?;
+    publish_counts("everpaid_cases_open", "kind", &cases, case::Kind::iter());
+    let refunds = refund::count_not_at_rest(db.reader()).await?;
+    publish_counts("everpaid_refunds", "status", &refunds, refund::Status::NOT_AT_REST.into_iter());
+    Ok(())
+}
+
+/// How many seconds ago that was; zero if it was not.
+async fn age(db: &Db, at: Option<Timestamp>) -> Result<f64, DbErr> {
+    let Some(at) = at else { return Ok(0.0) };
+    Ok(db.now().await?.since(at).as_secs_f64())
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody counts 2^53 jobs")]
-fn publish(kinds: &[jobs::Overview]) {
+fn publish_jobs(kinds: &[jobs::Overview]) {
     for kind in jobs::Kind::ALL.map(jobs::Kind::name) {
         // A kind without rows is zero, not absent: otherwise the last value would stay.
         let of_kind = kinds.iter().find(|overview| overview.kind == kind);
@@ -152,17 +171,11 @@ fn publish(kinds: &[jobs::Overview]) {
     metrics::gauge!("everpaid_job_oldest_overdue_seconds").set(oldest.as_secs_f64());
 }
 
-async fn undelivered(db: &Db) -> Result<(Undelivered, Duration), sea_orm::DbErr> {
-    let counted = entity::webhook_delivery::undelivered(db).await?;
-    let now = db.now().await?;
-    Ok((counted, counted.oldest_pending.map_or(Duration::ZERO, |oldest| now.since(oldest))))
-}
-
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody counts 2^53 webhooks")]
-fn publish_undelivered(counted: Undelivered, age: Duration) {
+fn publish_undelivered(counted: Undelivered, age: f64) {
     metrics::gauge!("everpaid_webhook_pending").set(counted.pending as f64);
     metrics::gauge!("everpaid_webhook_dead").set(counted.dead as f64);
-    metrics::gauge!("everpaid_webhook_oldest_pending_seconds").set(age.as_secs_f64());
+    metrics::gauge!("everpaid_webhook_oldest_pending_seconds").set(age);
 }
 
 /// One gauge for every word there is: what was not counted is zero, not absent.

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -51,6 +51,11 @@ enum Command {
         #[command(subcommand)]
         action: Migrate,
     },
+    /// Say by the exit status whether an address answers: for containers, which have no curl.
+    Healthcheck {
+        /// Such as http://127.0.0.1:8700/readyz, or a worker's http://127.0.0.1:8702/metrics.
+        url: reqwest::Url,
+    },
     /// Say why an order is where it is, what is known of it, and what happens next.
     Explain(operator::explain::Explain),
     /// See what was given up, and have it run again.
@@ -94,6 +99,7 @@ impl Everpaid {
             Command::Worker(WithConfig { config }) => serve(Roles::WORKER, &Config::read(&config)?).await,
             Command::Simulator(options) => simulate::run(options).await,
             Command::Migrate { action } => migrate(action).await,
+            Command::Healthcheck { url } => healthcheck(url).await,
             Command::Explain(explain) => operator::explain::run(explain).await,
             Command::Jobs { command } => operator::jobs::run(command).await,
             Command::Webhooks { command } => operator::webhooks::run(command).await,
@@ -111,6 +117,13 @@ async fn serve(roles: Roles, config: &Config) -> anyhow::Result<()> {
         stopped = running.stop() => stopped,
         () = told_to_stop.wait() => anyhow::bail!("told twice, stopped at once"),
     }
+}
+
+async fn healthcheck(url: reqwest::Url) -> anyhow::Result<()> {
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
+    let status = client.get(url).send().await.context("asking")?.status();
+    anyhow::ensure!(status.is_success(), "answered {status}");
+    Ok(())
 }
 
 async fn migrate(action: Migrate) -> anyhow::Result<()> {

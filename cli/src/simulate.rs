@@ -187,6 +187,7 @@ fn write_merchant(directory: &Path, base_url: &str, merchant: &MerchantCredentia
     write_private(&directory.join("apiclient_key.pem"), merchant.private_key.as_bytes())?;
     write_public("apiclient_cert.pem", &merchant.certificate)?;
     write_public("pub_key.pem", &merchant.public_key)?;
+    write_private(&directory.join("apiv3.key"), merchant.apiv3_key.as_bytes())?;
     for platform in &merchant.platform_certificates {
         write_public(&format!("wechatpay_{}.pem", platform.serial), &platform.certificate)?;
     }
@@ -209,6 +210,8 @@ mod tests {
         [[merchants]]
         mchid = "1900000002"
         mode = "migrating"
+        certificate_serial = "5157F09EFDC096DE15EBE81A47057A7200000000"
+        public_key_id = "PUB_KEY_ID_0119000000020000"
         apps = [{ appid = "wx0000000000000001", kind = "service_account" }]
     "#;
 
@@ -226,17 +229,22 @@ mod tests {
             assert_eq!(read("apiclient_key.pem"), merchant.private_key);
             assert_eq!(read("apiclient_cert.pem"), merchant.certificate);
             assert_eq!(read("pub_key.pem"), merchant.public_key);
+            assert_eq!(read("apiv3.key"), merchant.apiv3_key);
             for platform in &merchant.platform_certificates {
                 assert_eq!(read(&format!("wechatpay_{}.pem", platform.serial)), platform.certificate);
             }
             let json: serde_json::Value = serde_json::from_str(&read("merchant.json")).unwrap();
             assert_eq!(json["base_url"], simulator.url());
             assert_eq!(json["apiv3_key"], merchant.apiv3_key.as_str());
-            for name in ["apiclient_key.pem", "merchant.json"] {
+            for name in ["apiclient_key.pem", "apiv3.key", "merchant.json"] {
                 let mode = fs::metadata(directory.join(name)).unwrap().permissions().mode();
                 assert_eq!(mode & 0o777, 0o600, "{name}");
             }
         }
+        // A configuration may be written before the keys are made.
+        let second = &simulator.merchants()[1];
+        assert_eq!(second.certificate_serial, "5157F09EFDC096DE15EBE81A47057A7200000000");
+        assert_eq!(second.public_key_id, "PUB_KEY_ID_0119000000020000");
         simulator.stop().await;
     }
 }

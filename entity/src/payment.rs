@@ -4,10 +4,10 @@ pub mod lifecycle;
 
 use std::fmt;
 
-use sea_orm::entity::prelude::*;
+use sea_orm::{DbBackend, FromQueryResult, Statement, entity::prelude::*};
 use serde::{Deserialize, Serialize};
 
-use crate::{Fen, OrderId, PaymentId, Timestamp};
+use crate::{Db, Fen, OrderId, PaymentId, Timestamp};
 pub use lifecycle::{Event, Status};
 
 #[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
@@ -122,6 +122,30 @@ impl fmt::Debug for Model {
             .field("status", &self.status)
             .finish_non_exhaustive()
     }
+}
+
+/// How many of the oldest payments [`oldest_overdue`] looks at.
+const LOOKED_AT: usize = 1000;
+
+/// When the time of the most overdue payment was up, or of the next one will be: the earliest expiry of
+/// an order that has a payment which is not at rest.
+///
+/// It is read every few seconds, while a million payments may be open: so only the thousand oldest are
+/// looked at. A payment behind a thousand older ones is not seen before some of those are over.
+pub async fn oldest_overdue(db: &Db) -> Result<Option<Timestamp>, DbErr> {
+    #[derive(FromQueryResult)]
+    struct Earliest {
+        expires_at: Option<Timestamp>,
+    }
+    let backend: DbBackend = db.backend();
+    let sql = format!(
+        r#"SELECT MIN(expires_at) AS expires_at FROM "order" WHERE id IN (
+             SELECT order_id FROM payment
+             WHERE status IN ('queued', 'created', 'awaiting_payment', 'unknown', 'closing')
+             ORDER BY created_at LIMIT {LOOKED_AT})"#
+    );
+    let earliest = Earliest::find_by_statement(Statement::from_string(backend, sql));
+    Ok(earliest.one(db.reader()).await?.and_then(|earliest| earliest.expires_at))
 }
 
 /// How the payer pays.

@@ -27,6 +27,12 @@ pub struct MerchantConfig {
     pub name: Option<String>,
     /// How it begins, 微信支付公钥 if absent; a merchant known from the data file goes on as it was.
     pub mode: Option<TrustMode>,
+    /// Of its API certificate, 40 hex digits that begin with 1 to 7; absent: a new one. As the next one,
+    /// for a configuration that has to know it before the keys are made; a merchant from the data file
+    /// keeps its own.
+    pub certificate_serial: Option<String>,
+    /// `PUB_KEY_ID_` and digits; absent: a new one.
+    pub public_key_id: Option<String>,
     pub apps: Vec<AppConfig>,
 }
 
@@ -62,6 +68,22 @@ pub(crate) fn check(merchants: &[MerchantConfig]) -> anyhow::Result<()> {
         );
         ensure!(mchids.insert(mchid), "two merchants have the mchid {mchid}");
         ensure!(merchant.name.as_deref() != Some(""), "merchant {mchid} has an empty name");
+        if let Some(serial) = &merchant.certificate_serial {
+            let is_hex = |digit: u8| matches!(digit, b'0'..=b'9' | b'A'..=b'F');
+            ensure!(
+                serial.len() == 40
+                    && serial.bytes().all(is_hex)
+                    && matches!(serial.as_bytes()[0], b'1'..=b'7'),
+                "certificate_serial {serial:?} of merchant {mchid} is not 40 hex digits that begin with 1 to 7"
+            );
+        }
+        if let Some(id) = &merchant.public_key_id {
+            let digits = id.strip_prefix("PUB_KEY_ID_").unwrap_or_default();
+            ensure!(
+                (1..=40).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit()),
+                "public_key_id {id:?} of merchant {mchid} is not PUB_KEY_ID_ and digits"
+            );
+        }
         ensure!(!merchant.apps.is_empty(), "merchant {mchid} has no app");
         let mut appids = HashSet::new();
         for app in &merchant.apps {
@@ -91,6 +113,8 @@ mod tests {
 
         [[merchants]]
         mchid = "1900000002"
+        certificate_serial = "5157F09EFDC096DE15EBE81A47057A7200000000"
+        public_key_id = "PUB_KEY_ID_0119000000020000"
         apps = [{ appid = "wx0000000000000001", kind = "mini_program", secret = "s" }]
     "#;
 
@@ -115,6 +139,10 @@ mod tests {
             ("wx0000000000000001\", kind = \"mini", "wx1\", kind = \"mini", "appid \"wx1\" of merchant"),
             ("\"s\"", "\"\"", "empty secret"),
             ("山茶小铺", "", "empty name"),
+            ("5157F0", "9157F0", "is not 40 hex digits"),
+            ("5157F0", "5157f0", "is not 40 hex digits"),
+            ("5157F0", "5157", "is not 40 hex digits"),
+            ("PUB_KEY_ID_", "KEY_", "is not PUB_KEY_ID_ and digits"),
         ] {
             let error = format!("{:#}", Config::parse(&GOOD.replace(from, to)).unwrap_err());
             assert!(error.contains(told), "{error} does not say {told}");

@@ -143,6 +143,8 @@ impl Credentials {
             mchid: MCHID.to_owned(),
             name: Some("山茶小铺".to_owned()),
             mode: None,
+            certificate_serial: None,
+            public_key_id: None,
             apps: vec![
                 AppConfig::new("wx0000000000000001", AppKind::ServiceAccount),
                 AppConfig::new("wx0000000000000002", AppKind::MiniProgram),
@@ -159,7 +161,10 @@ impl Credentials {
         let from = jiff::civil::date(year, 1, 1).to_zoned(jiff::tz::TimeZone::UTC)?;
         let from_ms = from.timestamp().as_millisecond();
         let of = |merchant: &MerchantConfig| {
-            let MerchantConfig { mchid, name, mode, apps } = merchant;
+            let MerchantConfig { mchid, name, mode, certificate_serial, public_key_id, apps } = merchant;
+            let new_id = || format!("PUB_KEY_ID_01{mchid}{}", random_digits(16));
+            let serial = certificate_serial.as_deref().map(read_serial).transpose()?;
+            let serial = serial.unwrap_or_else(new_serial);
             let mut credentials = Self {
                 mchid: mchid.clone(),
                 name: name.clone().unwrap_or_else(|| format!("商户 {mchid}")),
@@ -167,8 +172,8 @@ impl Credentials {
                 apiv3_key: random_text(32),
                 apiv2_key: random_text(32),
                 apps: Vec::new(),
-                api_certificates: vec![ApiCertificate::issue(next()?, from_ms)?],
-                public_key_id: format!("PUB_KEY_ID_01{mchid}{}", random_digits(16)),
+                api_certificates: vec![ApiCertificate::issue_as(serial, next()?, from_ms)?],
+                public_key_id: public_key_id.clone().unwrap_or_else(new_id),
                 wechat_private_key: next()?,
                 platform_certificates: vec![PlatformCertificate::issue(next()?, from_ms, 0)?],
             };
@@ -202,26 +207,28 @@ impl Credentials {
 
 impl ApiCertificate {
     pub(crate) fn issue(private_key: String, from_ms: i64) -> anyhow::Result<Self> {
-        let certified = Certified::issue(private_key, "Simulated Merchant", from_ms)?;
+        Self::issue_as(new_serial(), private_key, from_ms)
+    }
+
+    fn issue_as(serial: Serial, private_key: String, from_ms: i64) -> anyhow::Result<Self> {
+        let certified = Certified::issue(serial, private_key, "Simulated Merchant", from_ms)?;
         Ok(Self { certified, state: CertificateState::Live })
     }
 }
 
 impl PlatformCertificate {
     pub(crate) fn issue(private_key: String, from_ms: i64, signs_from_ms: i64) -> anyhow::Result<Self> {
-        let certified = Certified::issue(private_key, "Simulated WeChat Pay Platform", from_ms)?;
+        let certified =
+            Certified::issue(new_serial(), private_key, "Simulated WeChat Pay Platform", from_ms)?;
         Ok(Self { certified, signs_from_ms })
     }
 }
 
 impl Certified {
     /// A certificate for five years from a moment in Unix milliseconds.
-    fn issue(private_key: String, name: &str, from_ms: i64) -> anyhow::Result<Self> {
+    fn issue(serial: Serial, private_key: String, name: &str, from_ms: i64) -> anyhow::Result<Self> {
         let key = KeyPair::from_pkcs8_pem_and_sign_algo(&private_key, &PKCS_RSA_SHA256)
             .context("reading a key just made")?;
-        let mut serial: [u8; 20] = rand::random();
-        // A positive number of exactly 20 bytes, so that its hex has 40 digits.
-        serial[0] = serial[0] & 0x3f | 0x40;
         let epoch = rcgen::date_time_ymd(1970, 1, 1);
         let mut params = CertificateParams::default();
         params.serial_number = Some(SerialNumber::from_slice(&serial));
@@ -233,6 +240,21 @@ impl Certified {
         let certificate = params.self_signed(&key).context("issuing a certificate")?.pem();
         Ok(Self { serial: hex::encode_upper(serial), private_key, certificate })
     }
+}
+
+/// A positive number of exactly 20 bytes, so that its hex has 40 digits.
+type Serial = [u8; 20];
+
+fn new_serial() -> Serial {
+    let mut serial: Serial = rand::random();
+    serial[0] = serial[0] & 0x3f | 0x40;
+    serial
+}
+
+fn read_serial(hex: &str) -> anyhow::Result<Serial> {
+    let mut serial = Serial::default();
+    hex::decode_to_slice(hex, &mut serial).context("reading a certificate's serial number")?;
+    Ok(serial)
 }
 
 impl AppConfig {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
+use entity::payment;
 use serde_json::json;
 use simulator::{Fault, FaultKind, Target};
 
@@ -113,6 +114,28 @@ async fn after_a_day_every_metric_has_a_value() {
     }
     assert!(!text.contains(told.id.as_str()), "no id is a label");
     system.end().await;
+}
+
+/// What WeChat Pay does not let come to rest is overdue from its order's expiry on.
+#[tokio::test]
+async fn a_payment_that_does_not_come_to_rest_is_overdue() {
+    for system in TestSystem::each().await {
+        assert_eq!(payment::oldest_overdue(&system.db()).await.unwrap(), None);
+        let order = system.place_order("T-STUCK").await;
+        system.ready_payment(&order).await;
+        let later = system.place_order("T-LATER").await;
+        system.ready_payment(&later).await;
+        let expires_at = system.order(&order).await.expires_at;
+        assert_eq!(payment::oldest_overdue(&system.db()).await.unwrap(), Some(expires_at));
+        system.wechat(Fault::new(FaultKind::Down));
+        system.advance(Duration::from_secs(3 * 60 * 60)).await;
+        assert_eq!(payment::oldest_overdue(&system.db()).await.unwrap(), Some(expires_at));
+        assert!(expires_at < system.clock.now());
+        system.wechat_is_well();
+        system.advance(Duration::from_secs(60 * 60)).await;
+        assert_eq!(payment::oldest_overdue(&system.db()).await.unwrap(), None);
+        system.end().await;
+    }
 }
 
 /// The page lists what the sources count, neither more nor less.

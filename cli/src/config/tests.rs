@@ -18,6 +18,26 @@ fn the_example_is_a_valid_configuration() {
     assert_eq!(config.wechat.simulator_url(), None);
 }
 
+/// What docker-compose.yml mounts, here and at the simulator, is about the same merchant.
+#[test]
+fn the_configuration_for_containers_fits_their_simulator() {
+    let config = read(include_str!("../../../ops/everpaid.compose.toml")).unwrap();
+    assert!(config.database.options().unwrap().url.starts_with("postgres://"));
+    config.link_keys().unwrap();
+    let public_url = config.public_url(config.listen).unwrap();
+    assert_eq!(public_url, "http://everpaid.localhost:8700");
+    let simulator = include_str!("../../../ops/simulator.compose.toml");
+    let simulator = simulator::Config::parse(simulator).unwrap();
+    let [contract] = &simulator.merchants[..] else { panic!("{simulator:?}") };
+    let merchant = &config.merchants["demo"];
+    assert_eq!(merchant.mchid, contract.mchid);
+    assert_eq!(Some(&merchant.certificate_serial), contract.certificate_serial.as_ref());
+    assert_eq!(merchant.public_key_id, contract.public_key_id);
+    let bound: Vec<_> = contract.apps.iter().map(|app| &app.appid).collect();
+    assert_eq!(merchant.apps.keys().collect::<Vec<_>>(), bound);
+    assert_eq!(merchant.api_key_hashes, [api::ApiKeyHash::of("sk_test_compose").to_hex()]);
+}
+
 #[test]
 fn every_setting_is_in_the_example() {
     // What is optional there is commented out; with the comments gone it must still be valid.

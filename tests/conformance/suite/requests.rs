@@ -26,6 +26,8 @@ async fn two_merchants() -> (World, Hand) {
         mchid: mchid.to_owned(),
         name: None,
         mode: None,
+        certificate_serial: None,
+        public_key_id: None,
         apps: vec![AppConfig {
             appid: "wx0000000000000001".to_owned(),
             kind: AppKind::ServiceAccount,
