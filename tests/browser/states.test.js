@@ -76,7 +76,7 @@ const CASES = {
   ready_cancelled: { in: IN.wechat, openid: true, order: afterTheTap, opens: CALLABLE, init: bridge('answer({ err_msg: "get_brand_wcpay_request:cancel" })'), act: tap("微信支付"), until: "支付未完成，可重新支付。" },
   ready_wxwork: { in: IN.wxwork },
   ready_mini_program: { in: IN.miniProgram },
-  authorizing: { in: IN.wechat, query: "?code=0a&state=b" },
+  authorizing: { in: IN.wechat, left: true, query: "?code=0a&state=b" },
   opening: { act: tap("微信扫码支付") },
   opening_wechat: { in: IN.wechat, openid: true, act: tap("微信支付") },
   scan: { order: () => order("pending", SCANNABLE) },
@@ -99,7 +99,7 @@ const CASES = {
 
 /** Opens a case and brings it to its state. */
 async function reach(name) {
-  const { in: where = {}, order: says = () => order(), opens, confirms, query = "", init, openid, act, until } = CASES[name];
+  const { in: where = {}, order: says = () => order(), opens, confirms, query = "", init, openid, left, act, until } = CASES[name];
   const page = await newPageIn(browser, where);
   page.setDefaultTimeout(5000);
   let hasAsked = false;
@@ -130,6 +130,8 @@ async function reach(name) {
   if (openid) {
     await page.addInitScript((key) => sessionStorage.setItem(key, "o1"), await openidKey());
   }
+  // As if this tab had left for WeChat's login after a tap.
+  if (left) await page.addInitScript((key) => sessionStorage.setItem(key, "1"), `everpaid-authorizations:${place.id}`);
   await page.goto(place.url + query);
   if (act) await act(page);
   const state = name.match(/^(qr_expired|[a-z]+)/)[0];
