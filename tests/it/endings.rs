@@ -275,12 +275,13 @@ async fn a_change_that_overtakes_the_first_waits_no_longer_than_it_has_to() {
         wire.now(Rule::Hold("ask POST /v3/pay/transactions/native"));
         let changed = async {
             wire.has_seen(1, "ask POST /v3/pay/transactions/native").await;
+            let other = mini_program();
             let path = format!("/v1/orders/{}/payments", order.id);
             let denied = async {
                 wire.has_seen(1, "say GET /v3/pay/transactions/out-trade-no").await;
                 wire.now(Rule::PassAll);
             };
-            tokio::join!(system.shop_posts(&path, &mini_program()), denied).0
+            tokio::join!(system.shop_posts(&path, &other), denied).0
         };
         let (_, changed) = tokio::join!(system.open_payment(&order), changed);
         assert!(matches!(changed.status, 200 | 202), "{changed:?}");
