@@ -288,7 +288,13 @@ async fn a_change_that_overtakes_the_first_waits_no_longer_than_it_has_to() {
         system.jobs_are_idle().await;
         let statuses: Vec<_> =
             payments_of(&system, &order).await.iter().map(|payment| payment.status).collect();
-        assert_eq!(statuses, [payment::Status::Closed, payment::Status::AwaitingPayment]);
+        assert_eq!(
+            statuses,
+            [payment::Status::Closed, payment::Status::AwaitingPayment],
+            "{:#?} {:#?}",
+            system.timeline(&order).await,
+            wire.passed()
+        );
         system.end().await;
     }
 }

@@ -109,8 +109,9 @@ async fn ask_again(context: &Context, run: &Run) -> Result<Finished, Failure> {
     context
         .db
         .write(async |txn| {
-            // The first time at once: a payer may be waiting for the next payment.
-            let wait = if run.number == 1 { Duration::ZERO } else { NOT_YET_CLOSED };
+            // At first at once: a payer may be waiting for the next payment. The first run may have come
+            // before the create.
+            let wait = if run.number <= 2 { Duration::ZERO } else { NOT_YET_CLOSED };
             let next = txn.now().await? + wait;
             run.again_at(txn, next).await
         })
