@@ -37,8 +37,7 @@ impl Bench {
             db.write(async |txn| jobs::enqueue(txn, &job).await).await.unwrap();
             let context =
                 Context { chance: || 1.0, ..Context::new(db, HashMap::new(), Sender::new().unwrap()) };
-            let mut engine = Engine::new(context, Lane::Background, dispatch);
-            engine.run_limit = Duration::from_millis(20);
+            let engine = Engine::new(context, Lane::Background, dispatch);
             all.push(Self { engine, clock, _database: database });
         }
         all
@@ -56,6 +55,9 @@ impl Bench {
         self.row().await
     }
 }
+
+/// For runs that never end.
+const SHORTLY: Duration = Duration::from_millis(20);
 
 #[tokio::test]
 async fn what_is_done_is_gone() {
@@ -94,7 +96,8 @@ async fn a_job_that_panics_or_never_ends_is_dead_after_five_runs() {
     let panics: Dispatch = |_, _, _| async { panic!("a poisonous job") }.boxed();
     let hangs: Dispatch = |_, _, _| std::future::pending().boxed();
     for dispatch in [panics, hangs] {
-        for bench in Bench::each(dispatch).await {
+        for mut bench in Bench::each(dispatch).await {
+            bench.engine.run_limit = SHORTLY;
             for unfinished in 1..UNFINISHED_MAX {
                 let row = bench.run().await.unwrap();
                 assert_eq!((row.unfinished, row.failures, row.dead_at), (unfinished, 0, None));
@@ -111,9 +114,11 @@ async fn a_job_that_panics_or_never_ends_is_dead_after_five_runs() {
 async fn a_run_that_reports_back_clears_the_count_of_those_that_did_not() {
     let fails: Dispatch = |_, _, _| async { Err(Failure::Retry("no answer".to_owned())) }.boxed();
     for mut bench in Bench::each(|_, _, _| std::future::pending().boxed()).await {
+        bench.engine.run_limit = SHORTLY;
         for _ in 1..UNFINISHED_MAX {
             bench.run().await.unwrap();
         }
+        bench.engine.run_limit = RUN_LIMIT;
         bench.engine.dispatch = fails;
         assert_eq!(bench.run().await.unwrap().unfinished, 0);
     }
