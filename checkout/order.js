@@ -190,7 +190,7 @@ function learn(state, event) {
       if (!state.cashier || !state.order || state.order.status !== "pending" || state.doing) return state;
       return having(state, { doing: "exchanging", authorizations: event.authorizations });
     case "authorized":
-      if (state.doing !== "exchanging") return state;
+      if (state.doing !== "exchanging") return having(state, { authorized: true });
       // Nobody tapped on this page: whoever only looks opens nothing.
       return having(state, { authorized: true, doing: state.authorizations > 0 ? "opening" : null });
     case "authorization_refused":

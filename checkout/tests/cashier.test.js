@@ -69,6 +69,8 @@ check("R2.8 and not a third time", STRANGER,
   [read(order()), arrived(2), notAuthorized("authorization_expired"), PAY], "ready → authorizing → failed → authorizing");
 check("R2.8 without a tap it is not asked for at all", STRANGER,
   [read(order()), arrived(0), notAuthorized("authorization_expired")], "ready → authorizing → ready");
+check("a login that ends after patience did is remembered for the next tap", STRANGER,
+  [read(order()), arrived(1), IMPATIENT, AUTHORIZED, PAY], "ready → authorizing → failed → failed → opening");
 check("who previews is refused, and not sent round again", STRANGER,
   [read(order()), arrived(1), notAuthorized("snapshot_user")], "ready → authorizing → failed");
 check("an openid of another order is not taken: the payer logs in once more", KNOWN,

@@ -92,6 +92,12 @@ test("words for a known refusal only", () => {
   assert.throws(() => text("zh", "no_such_key"));
 });
 
+test("nothing is written in a way that iOS 12 cannot read", () => {
+  for (const file of readdirSync(here).filter((name) => name.endsWith(".js"))) {
+    assert.doesNotMatch(source(file), /\?\.[a-z([]|\?\?|\|\|=|&&=|\.replaceAll\(|\.at\(|static \{|#[a-z]+\(/, file);
+  }
+});
+
 test("the page has no inline script or style, asks nobody else, and stays under 40 kB on the wire", () => {
   const files = readdirSync(here).filter((file) => /\.(html|css|js|svg)$/.test(file));
   for (const file of files) {

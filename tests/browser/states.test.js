@@ -182,3 +182,19 @@ for (const name of Object.keys(CASES)) {
     await page.context().close();
   });
 }
+
+test("P12 P13 P14 a notice in place of the page", async () => {
+  const page = await newPageIn(browser, IN.wechat);
+  await page.goto(new URL("/wechat/auth-jump?code=0a&state=b", place.url).href);
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    for (const [suffix, viewport, size] of [["", IN.wechat.viewport, ""], ["-320-200", narrow, "200%"]]) {
+      await page.setViewportSize(viewport);
+      await page.evaluate((size) => (document.documentElement.style.fontSize = size), size);
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      assert.ok(over <= 0, `${over} px too wide`);
+      await checkWithAxe(page, "notice");
+      await shoot(page, `notice-${colorScheme}${suffix}`, { fullPage: true });
+    }
+  }
+});
