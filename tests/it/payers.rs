@@ -133,7 +133,7 @@ async fn the_checkout_page_is_strict_and_looking_changes_nothing() {
     let page = Answered::of(system.http.get(system.url(&format!("/pay/{}", order.client_secret)))).await;
     assert_eq!(page.status, 200);
     let html = page.body.as_str().unwrap();
-    assert!(html.contains("shop") && html.contains(&system.simulator.url()) && !html.contains("{{"));
+    assert!(html.contains("teahouse") && html.contains(&system.simulator.url()) && !html.contains("{{"));
     assert_eq!(page.headers["cache-control"], "no-store");
     assert_eq!(page.headers["referrer-policy"], "no-referrer");
     let policy = page.headers["content-security-policy"].to_str().unwrap();
