@@ -18,6 +18,7 @@ export function watch(directory) {
   const began = { at: performance.now(), busy: busy(), ours: ours() };
   const stop = new SharedArrayBuffer(4);
   const worker = new Worker(new URL(import.meta.url), { workerData: { directory, stop } });
+  worker.unref(); // a benchmark that fails does not wait for it
   const written = once(worker, "message");
 
   return async function seen() {

@@ -46,20 +46,23 @@ const WEATHERS = [
 
 // TMPDIR says which disk is measured; in memory an fsync costs nothing and the figures mean nothing.
 const directory = mkdtempSync(join(tmpdir(), "everpaid-tap-"));
-const open = [() => rmSync(directory, { recursive: true })];
-const opened = (thing, close) => (open.push(close), thing);
+process.once("exit", () => rmSync(directory, { recursive: true, force: true }));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+/** What has to be closed, the last first. */
+const open = [];
 
 try {
   const port = await freePort();
   const simulator = await Simulator.start("--browser-listen", "127.0.0.1:0", "--browser-for", `http://127.0.0.1:${port}`);
-  opened(simulator, () => simulator.stop());
+  open.push(() => simulator.stop());
+  process.prependOnceListener("exit", () => simulator.process.kill("SIGKILL"));
   const stopwatch = await startStopwatch(simulator.url);
-  opened(stopwatch, () => stopwatch.stop());
+  open.push(() => stopwatch.stop());
   const { merchant } = simulator;
   const server = await startServer({ executable: process.env.EVERPAID_BIN, directory, port, wechat_url: stopwatch.url, merchant });
-  opened(server, () => server.stop());
+  open.push(() => server.stop());
   const browser = await launch();
-  opened(browser, () => browser.close());
+  open.push(() => browser.close());
 
   console.log(heading(browser.version(), process.env.EVERPAID_BUILT));
   const shop = shopOf({ api_url: server.api_url, api_key: server.api_key, wechat_url: simulator.browserUrl });

@@ -31,6 +31,7 @@ export async function startServer({ executable, directory, port, wechat_url, mer
   const [migrated] = await once(run("migrate", "up"), "exit");
   if (migrated !== 0) throw new Error(`everpaid migrate ended with ${migrated}\n${said()}`);
   const server = run("serve");
+  process.prependOnceListener("exit", () => server.kill("SIGKILL")); // whatever ends us
   closeSync(output);
   const ended = once(server, "exit");
   for (const end = Date.now() + READY_MS_MAX; ; await pause(20)) {

@@ -148,9 +148,11 @@ export function payers(browser, shop, stopwatch, inside) {
     const order = await shop.place();
     const page = await newPayer();
     try {
-      const loggedIn = page.waitForResponse((answer) => answer.url().endsWith("/v1/wechat/oauth/openid"));
-      await page.goto(`${inside}/v1/wechat/oauth/authorize?client_secret=${order.client_secret}`);
-      await (await loggedIn).finished();
+      const [loggedIn] = await Promise.all([
+        page.waitForResponse((answer) => answer.url().endsWith("/v1/wechat/oauth/openid")),
+        page.goto(`${inside}/v1/wechat/oauth/authorize?client_secret=${order.client_secret}`),
+      ]);
+      await loggedIn.finished();
       await isPainted(page);
       return [await tap(page, "known")];
     } finally {
