@@ -10,6 +10,10 @@ use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, Database};
 use tempfile::TempDir;
 
+mod redis;
+
+pub use redis::RedisServer;
+
 /// A database that a test has for itself.
 #[derive(Debug)]
 pub struct TestDatabase {
