@@ -60,6 +60,10 @@ pub enum ApiError {
     ShopKeyRequired,
     #[error("this is for a payer: send the order's client secret, not a shop's API key")]
     ClientSecretRequired,
+    #[error(
+        "the order came to rest more than seven days ago; this client secret shows how it stands, no more"
+    )]
+    StatusOnly,
     #[error("there is no such order")]
     OrderNotFound,
     #[error("there is no such payment")]
@@ -143,6 +147,7 @@ impl ApiError {
             Self::ClientSecretRequired => {
                 (S::FORBIDDEN, "client_secret_required", "Only a payer may do this", false)
             }
+            Self::StatusOnly => (S::FORBIDDEN, "status_only", "Only the status is shown", false),
             Self::OrderNotFound => (S::NOT_FOUND, "order_not_found", "No such order", false),
             Self::PaymentNotFound => (S::NOT_FOUND, "payment_not_found", "No such payment", false),
             Self::RefundNotFound => (S::NOT_FOUND, "refund_not_found", "No such refund", false),

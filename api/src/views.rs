@@ -30,6 +30,23 @@ pub(crate) struct Order {
     pub for_shop: Option<OrderForShop>,
 }
 
+/// An order that came to rest more than seven days ago, to whoever has its client secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OrderAtRest {
+    pub id: String,
+    pub merchant: MerchantName,
+    pub status: order::Status,
+    pub amount: Amount,
+}
+
+/// As much of an order as its reader may see.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum OrderSeen {
+    Whole(Box<Order>),
+    AtRest(OrderAtRest),
+}
+
 /// What only the shop sees of an order.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OrderForShop {
@@ -178,6 +195,17 @@ impl Order {
             return_url: order.return_url,
             payment: payment.map(|payment| Payment::of(payment, reader, now)),
             for_shop,
+        }
+    }
+}
+
+impl OrderAtRest {
+    pub fn of(order: &order::Model, merchant: &Merchant) -> Self {
+        Self {
+            id: order.id.to_string(),
+            merchant: MerchantName { name: merchant.display_name.clone() },
+            status: order.status,
+            amount: order.amount.into(),
         }
     }
 }
