@@ -10,6 +10,7 @@ mod notifications;
 mod orders;
 mod refunds;
 mod scans;
+mod shippings;
 mod tries;
 
 use std::path::Path;
@@ -28,6 +29,9 @@ pub(crate) use crate::store::{
     orders::{By, PayerAttempt, add_payer_attempt, find_order, insert_order, update_order},
     refunds::{due_refunds, find_refund, insert_refund, refunds_of, update_refund},
     scans::{keep_scan, scanned_by},
+    shippings::{
+        ToldShipping, find_shipping, find_token, forget_tokens, insert_token, keep_shipping, newest_token,
+    },
     tries::Try,
 };
 
@@ -88,6 +92,7 @@ impl Store {
             bills::TABLES,
             logins::TABLES,
             scans::TABLES,
+            shippings::TABLES,
         ];
         for tables in tables {
             db.execute_unprepared(tables).await?;
