@@ -74,6 +74,7 @@ struct Merchant {
 struct App {
     appid: String,
     kind: String,
+    secret: String,
 }
 
 impl SimulatorKeys {
@@ -254,7 +255,10 @@ fn config(
 ) -> String {
     let Merchant { mchid, certificate_serial, private_key, apiv3_key, public_key_id, public_key, apps } =
         merchant;
-    let apps: Vec<String> = apps.iter().map(|app| format!("{} = \"{}\"", app.appid, app.kind)).collect();
+    let app = |App { appid, kind, secret }: &App| {
+        format!("{appid} = {{ kind = \"{kind}\", secret = \"{secret}\" }}")
+    };
+    let apps: Vec<String> = apps.iter().map(app).collect();
     format!(
         r#"
 public_url = "http://{api_addr}"
