@@ -91,7 +91,7 @@ impl ApiHost {
 
 impl fmt::Debug for ApiHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.base_url)
+        fmt::Debug::fmt(&self.base_url, f)
     }
 }
 

@@ -282,8 +282,8 @@ fn a_simulator_is_told_the_secrets_of_its_apps_and_wechat_is_not() {
     let mut wechat = read("").unwrap().wechat;
     let check = |wechat: &super::WeChat, open: &str, openid: &str| {
         assert_eq!(wechat.open_url().unwrap(), open);
-        let shown = format!("{:?}", wechat.openids().unwrap());
-        assert!(shown.contains(&format!("\"{openid}\"")), "{shown}");
+        let shown = [format!("{:?}", wechat.openids().unwrap()), format!("{:?}", wechat.shipping().unwrap())];
+        assert!(shown.iter().all(|shown| shown.contains(&format!("\"{openid}\""))), "{shown:?}");
     };
     check(&wechat, "https://open.weixin.qq.com", "https://api.weixin.qq.com");
     wechat.base_url = "http://127.0.0.1:8701/".to_owned();
@@ -314,7 +314,7 @@ fn a_webhook_that_cannot_work_is_refused_by_name() {
         assert!(said.contains(expected), "{url} {more}: {said}");
         assert!(!said.contains("AgIC"), "{said}");
     };
-    check(good, secret, "", "7 events");
+    check(good, secret, "", "9 events");
     check(good, secret, "events = [\"order.paid\", \"refund.closed\"]", "2 events");
     check(good, secret, "events = []", "webhooks.other.events is empty");
     check(good, secret, "events = [\"order.payed\"]", "order.payed is none of order.paid, order.overpaid,");
@@ -323,7 +323,7 @@ fn a_webhook_that_cannot_work_is_refused_by_name() {
     check("shop.example.com", secret, "", "other.url is not an address");
     check("ftp://shop.example.com", secret, "", "other.url must be https");
     check("http://shop.example.com/", secret, "", "must be https, unless allow_private_addresses");
-    check("http://10.0.0.1/", secret, "allow_private_addresses = true", "7 events");
+    check("http://10.0.0.1/", secret, "allow_private_addresses = true", "9 events");
     check("https://2130706433/", secret, "", "leads to an address that is not public");
     check("https://me:x@shop.example.com/", secret, "", "must not contain a user");
 }
