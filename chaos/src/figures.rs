@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use entity::{money_entry, order, order_event};
+use entity::{Timestamp, money_entry, order, order_event};
 
-use crate::{oracle::Witnesses, sink::Heard, weather::Spell};
+use crate::{oracle::Witnesses, sink::Heard};
 
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -28,8 +28,8 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// What one wave came to.
-    pub fn of(spells: &[Spell], witnesses: &Witnesses, heard: &Heard) -> Self {
+    /// What it came to, and by which troubles.
+    pub fn of(troubles: impl Iterator<Item = String>, witnesses: &Witnesses, heard: &Heard) -> Self {
         let mut figures = Self {
             orders: witnesses.orders.len() as u64,
             payments: witnesses.payments.len() as u64,
@@ -38,8 +38,8 @@ impl Figures {
             refused_by_shop: heard.refused,
             ..Self::default()
         };
-        for spell in spells {
-            *figures.troubles.entry(spell.trouble.name()).or_default() += 1;
+        for trouble in troubles {
+            *figures.troubles.entry(trouble).or_default() += 1;
         }
         for order in &witnesses.orders {
             let is_over = order.status == order::Status::Closed || order.status.is_paid();
@@ -58,10 +58,16 @@ impl Figures {
             .filter(|entry| entry.kind == money_entry::Kind::Payment)
             .map(|entry| (&entry.payment_id, entry.booked_at))
             .collect();
+        let paid_at: HashMap<_, _> = witnesses
+            .ledger
+            .payments
+            .iter()
+            .map(|taken| (&taken.out_trade_no, Timestamp(taken.paid_at_ms)))
+            .collect();
         let taken: HashMap<_, _> = witnesses
             .payments
             .iter()
-            .filter_map(|payment| Some((&payment.id, payment.succeeded_at?)))
+            .filter_map(|payment| Some((&payment.id, *paid_at.get(&payment.out_trade_no)?)))
             .collect();
         for event in &witnesses.events {
             if event.kind != order_event::Kind::PaymentSucceeded {
@@ -120,14 +126,14 @@ impl fmt::Display for Figures {
             "told {}, told again {}, not taken by the shop {}",
             self.told, self.told_again, self.refused_by_shop
         )?;
-        writeln!(f, "trouble, in waves: {}", list(&self.troubles))?;
+        writeln!(f, "trouble: {}", list(&self.troubles))?;
         for (source, spans) in &self.known {
             let mut spans = spans.clone();
             spans.sort_unstable();
-            let at = |part: usize| spans[(spans.len() - 1) * part / 100].as_secs();
+            let at = |part: usize| spans[(spans.len() - 1) * part / 100].as_secs_f64();
             writeln!(
                 f,
-                "paid and known by {source}: {} times, p50 {} s, p99 {} s, max {} s",
+                "paid and known by {source}: {} times, p50 {:.1} s, p99 {:.1} s, max {:.1} s",
                 spans.len(),
                 at(50),
                 at(99),

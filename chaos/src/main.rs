@@ -1,18 +1,8 @@
-//! The proof under faults.
-//!
-//! `lives` leads many orders through everything that can happen to them, in virtual time; in the
-//! end WeChat Pay's ledger, our books and what the shop was told must say the same.
-
-mod figures;
-mod life;
-mod lives;
-mod oracle;
-mod sink;
-mod weather;
-mod world;
+//! The command of the proof under faults.
 
 use std::process::ExitCode;
 
+use chaos::lives;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]

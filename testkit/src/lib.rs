@@ -1,7 +1,10 @@
 //! A fresh, migrated database for a test: a file of its own on SQLite, a database of its own on Postgres.
+//! And the processes of those tests that need real ones.
 //!
 //! `./test.sh` starts a private Postgres and names it in `EVERPAID_TEST_POSTGRES`; then every test
 //! that asks for [`databases`] runs on both. Without it, tests run on SQLite alone.
+
+pub mod process;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reqwest::Method;
 use serde_json::json;
+use testkit::process::Process;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -13,7 +14,7 @@ use tokio::{
 
 use crate::{
     oracle::{self, Answered, Books, Findings, GivenBack, Outside, Taken},
-    processes::{Process, World},
+    processes::World,
     shop::{self, Purchase},
     steps::{Step, Weather},
 };

@@ -1,4 +1,4 @@
-use entity::{EventId, Fen, job, money_entry, order_event};
+use entity::{EventId, Fen, job, money_entry, order, order_event, webhook_delivery};
 use simulator::{Fault, FaultKind, Target};
 
 use super::*;
@@ -11,7 +11,7 @@ fn after(
 ) -> Vec<String> {
     let (mut witnesses, mut heard) = (witnesses.clone(), heard.clone());
     tamper(&mut witnesses, &mut heard);
-    let found = witnesses.judge(&heard, false);
+    let found = witnesses.judge(&heard, &Allowed::default());
     found.all().map(|(kind, what)| format!("{kind}: {what}")).collect()
 }
 
@@ -31,7 +31,7 @@ async fn the_oracle_finds_what_is_wrong() {
         trouble: Trouble::Fault(Fault::new(FaultKind::PayWhileClosing).on(Target::Close).share(0.5)),
     }];
     let wave = Wave::lead(&credentials, StdRng::seed_from_u64(3), spells, 60).await.unwrap();
-    let witnesses = Witnesses::call(&wave.world).await.unwrap();
+    let witnesses = wave.witnesses().await.unwrap();
     let there = (witnesses, wave.world.sink.heard().clone());
     assert_eq!(after(&there, |_, _| {}), [""; 0]);
     let check = |kind: &str, words: &str, tamper: &dyn Fn(&mut Witnesses, &mut Heard)| {
