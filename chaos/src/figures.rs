@@ -16,7 +16,7 @@ pub struct Figures {
     /// At their end: paid, closed, given back.
     pub finished: u64,
     endings: BTreeMap<String, u64>,
-    payments: u64,
+    pub payments: u64,
     refunds: BTreeMap<String, u64>,
     cases: BTreeMap<String, u64>,
     told: u64,
@@ -29,7 +29,14 @@ pub struct Figures {
 
 impl Figures {
     /// What it came to, and by which troubles.
-    pub fn of(troubles: impl Iterator<Item = String>, witnesses: &Witnesses, heard: &Heard) -> Self {
+    ///
+    /// What was paid at a moment that `is_dated` does not vouch for is left out of the times.
+    pub fn of(
+        troubles: impl Iterator<Item = String>,
+        witnesses: &Witnesses,
+        heard: &Heard,
+        is_dated: impl Fn(Timestamp) -> bool,
+    ) -> Self {
         let mut figures = Self {
             orders: witnesses.orders.len() as u64,
             payments: witnesses.payments.len() as u64,
@@ -74,12 +81,23 @@ impl Figures {
                 continue;
             }
             let times = event.payment_id.as_ref().and_then(|id| booked.get(id).zip(taken.get(id)));
-            if let Some((booked, taken)) = times {
+            if let Some((booked, taken)) = times.filter(|(_, taken)| is_dated(**taken)) {
                 let source = format!("{:?}", event.learnt_from).to_lowercase();
                 figures.known.entry(source).or_default().push(booked.since(*taken));
             }
         }
         figures
+    }
+
+    /// From the payment to its booking in seconds: p50, p99 and the longest, of those that a notification
+    /// came for or of the others.
+    pub fn known(&self, by_notification: bool) -> Option<[f64; 3]> {
+        let is_wanted = |source: &str| (source == "notification") == by_notification;
+        let spans = self.known.iter().filter(|(source, _)| is_wanted(source)).flat_map(|(_, spans)| spans);
+        let mut spans: Vec<_> = spans.collect();
+        spans.sort_unstable();
+        let last = spans.len().checked_sub(1)?;
+        Some([50, 99, 100].map(|part| spans[last * part / 100].as_secs_f64()))
     }
 
     pub fn add(&mut self, other: Self) {

@@ -382,7 +382,7 @@ impl Wave {
             let denied = self.spells.iter().any(|spell| matches!(spell.trouble, Trouble::Denial(_)));
             let troubles = self.spells.iter().map(|spell| spell.trouble.name());
             let allowed = Allowed { denied, ..Allowed::default() };
-            (Figures::of(troubles, &witnesses, &heard), witnesses.judge(&heard, &allowed))
+            (Figures::of(troubles, &witnesses, &heard, |_| true), witnesses.judge(&heard, &allowed))
         };
         for broken in self.world.simulator.check_ledger().await? {
             found.wrong.push(format!("WeChat Pay's own ledger: {broken}"));

@@ -10,7 +10,9 @@ use entity::{
     money_entry::{self, Kind as Booked},
     notification, order, order_event, payment, refund, told_event, webhook_delivery,
 };
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
+use sea_orm::{
+    ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, sea_query::Expr,
+};
 use simulator::{Ledger, RefundSource};
 
 use crate::sink::Heard;
@@ -403,6 +405,21 @@ pub async fn unfinished(db: &Db) -> anyhow::Result<Vec<String>> {
         .filter(webhook_delivery::Column::Status.eq(webhook_delivery::Status::Pending))
         .count(db)
         .await?;
-    let left = [("orders", orders), ("payments", payments), ("refunds", refunds), ("deliveries", deliveries)];
+    let notifications = notification::Entity::find()
+        .filter(notification::Column::Verdict.eq(notification::Verdict::Received))
+        .count(db)
+        .await?;
+    let untold = order::Entity::find()
+        .filter(Expr::col(order::Column::ToldSeq).ne(Expr::col(order::Column::EventSeq)))
+        .count(db)
+        .await?;
+    let left = [
+        ("orders", orders),
+        ("payments", payments),
+        ("refunds", refunds),
+        ("notifications", notifications),
+        ("untold orders", untold),
+        ("deliveries", deliveries),
+    ];
     Ok(left.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect())
 }

@@ -35,6 +35,11 @@ impl Process {
         Ok(Self(command.spawn().with_context(|| format!("starting {:?}", command.as_std().get_program()))?))
     }
 
+    /// Its number; none if it is gone.
+    pub fn id(&self) -> Option<u32> {
+        self.0.id()
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.0.try_wait()?)
