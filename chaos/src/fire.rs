@@ -75,6 +75,9 @@ pub struct Options {
     /// One process on SQLite, or several on a private Postgres.
     #[arg(long, value_enum, default_value_t = Database::Sqlite)]
     database: Database,
+    /// Nothing strikes and nothing goes wrong: what the machine bears.
+    #[arg(long)]
+    calm: bool,
     /// An older executable of everpaid: processes begin with it, and change to this one and back when they
     /// are told to start again.
     #[arg(long)]
@@ -98,6 +101,9 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
         Size::Night => Profile::night(options.database),
     };
     profile.orders = options.orders.unwrap_or(profile.orders);
+    if options.calm {
+        profile = Profile { blows: Vec::new(), drizzle: false, ..profile };
+    }
     let Profile { orders, span, .. } = &profile;
     println!("fire on {:?}: {orders} orders within {span:?}, seed {seed}", options.database);
     let executables = Executables::new(&std::env::current_exe()?, options.previous.as_deref());

@@ -25,6 +25,10 @@ pub struct Profile {
     pub drizzle: bool,
     /// How far clocks are stepped, in seconds.
     pub step: i64,
+    /// How long something is away at most.
+    pub away_max: Duration,
+    /// How long a process stands still.
+    pub freeze: Duration,
     /// How many jobs are a backlog.
     pub backlog: u32,
 }
@@ -36,7 +40,7 @@ pub enum Kind {
     Kill,
     /// A process is killed, and once more in its next life, at a named step.
     KillAtStep,
-    /// A process stands still for longer than a lease.
+    /// A process stands still; one of several for longer than a lease.
     Freeze,
     /// Every process is told to stop and started again, one after the other.
     Roll,
@@ -120,7 +124,13 @@ pub struct Plan {
 }
 
 /// Longer than the lease of a job (30 s).
-const FREEZE: Duration = Duration::from_secs(32);
+const LONG_FREEZE: Duration = Duration::from_secs(32);
+
+/// It takes a second until a process sees that its clock is off.
+const CLOCK_OFF: Duration = Duration::from_secs(7);
+
+/// The shop's endpoint is tried again after five seconds, and then after five minutes.
+const SHOP_AWAY_MAX: Duration = Duration::from_secs(3);
 
 /// Nothing strikes at the beginning and in the end, so that there is a payment before and after each blow.
 const CALM: Duration = Duration::from_secs(3);
@@ -191,7 +201,8 @@ impl Profile {
             (Kind::Clock, 2),
             (Kind::Poison, 2),
         ];
-        if database == Database::Postgres {
+        let is_alone = database == Database::Sqlite;
+        if !is_alone {
             blows.extend([(Kind::DatabaseCrash, 2), cut(Between::Database)]);
         }
         Self {
@@ -201,7 +212,11 @@ impl Profile {
             blows,
             drizzle: true,
             // On SQLite that clock is the only one: what was put off by it waits as long when it is back.
-            step: if database == Database::Sqlite { 20 } else { 600 },
+            step: if is_alone { 20 } else { 600 },
+            away_max: Duration::from_secs(4),
+            // Nobody takes over from one who is alone, so that a lease is nothing to it, and the rest of
+            // the time would not be enough for the orders.
+            freeze: if is_alone { Duration::from_secs(8) } else { LONG_FREEZE },
             backlog: 2000,
         }
     }
@@ -215,6 +230,8 @@ impl Profile {
             rest: Duration::from_secs(15 * 60),
             blows: pr.blows.into_iter().map(|(kind, times)| (kind, times * 16)).collect(),
             step: 600,
+            away_max: Duration::from_secs(30),
+            freeze: LONG_FREEZE,
             backlog: 100_000,
             ..pr
         }
@@ -229,6 +246,8 @@ impl Profile {
             blows: vec![(kind, times)],
             drizzle: false,
             step: 600,
+            away_max: Duration::from_secs(6),
+            freeze: LONG_FREEZE,
             backlog: 100_000,
         }
     }
@@ -277,8 +296,8 @@ fn strikes(profile: &Profile, chance: &mut StdRng) -> Vec<Strike> {
 
 /// The `turn`th blow of its kind, with how long it lasts.
 fn draw_blow(kind: Kind, turn: u32, profile: &Profile, chance: &mut StdRng) -> (Duration, Blow) {
-    let seconds = |chance: &mut StdRng, least: f64, most: f64| {
-        Duration::from_secs_f64(chance.random_range(least..most))
+    let away = |chance: &mut StdRng, most: Duration| {
+        Duration::from_secs_f64(chance.random_range(1.0..most.as_secs_f64()))
     };
     let member = turn as usize;
     match kind {
@@ -288,7 +307,7 @@ fn draw_blow(kind: Kind, turn: u32, profile: &Profile, chance: &mut StdRng) -> (
             (Duration::ZERO, Blow::KillAtStep(member, step, passes))
         }
         // The last one: where there are several, it is a worker.
-        Kind::Freeze => (FREEZE, Blow::Freeze(usize::MAX - member)),
+        Kind::Freeze => (profile.freeze, Blow::Freeze(usize::MAX - member)),
         Kind::Roll => (Duration::ZERO, Blow::Roll),
         Kind::DatabaseCrash => (Duration::ZERO, Blow::DatabaseCrash),
         Kind::Cut(between) => {
@@ -300,14 +319,11 @@ fn draw_blow(kind: Kind, turn: u32, profile: &Profile, chance: &mut StdRng) -> (
                 State::Refused,
             ];
             let state = states[chance.random_range(0..states.len())];
-            // The shop's endpoint is tried again after five seconds, and then after five minutes.
-            (
-                seconds(chance, 1.0, if between == Between::Shop { 3.0 } else { 5.0 }),
-                Blow::Wire(between, state),
-            )
+            let most = if between == Between::Shop { SHOP_AWAY_MAX } else { profile.away_max };
+            (away(chance, most), Blow::Wire(between, state))
         }
         Kind::Outage => {
-            let lasts = seconds(chance, 2.0, 8.0);
+            let lasts = away(chance, profile.away_max);
             let kind = OUTAGES[(turn as usize) % OUTAGES.len()];
             let fault = match kind {
                 FaultKind::Refused => {
@@ -319,10 +335,10 @@ fn draw_blow(kind: Kind, turn: u32, profile: &Profile, chance: &mut StdRng) -> (
             };
             (lasts, Blow::WeChat(fault))
         }
-        Kind::ShopDown => (seconds(chance, 1.0, 3.0), Blow::ShopDown),
+        Kind::ShopDown => (away(chance, SHOP_AWAY_MAX), Blow::ShopDown),
         Kind::Clock => {
             let ahead = if turn.is_multiple_of(2) { profile.step } else { -profile.step };
-            (seconds(chance, 5.0, 8.0), Blow::Clock(member, ahead))
+            (CLOCK_OFF, Blow::Clock(member, ahead))
         }
         Kind::Poison => (Duration::ZERO, Blow::Poison(10)),
         Kind::Backlog => (Duration::ZERO, Blow::Backlog(profile.backlog)),

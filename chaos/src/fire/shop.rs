@@ -125,7 +125,10 @@ impl Shop {
             match (status.as_u16(), said["code"].as_str(), payment["status"].as_str()) {
                 (200, _, Some("awaiting_payment")) => return Ok(Some(payment.clone())),
                 (200, _, Some("succeeded")) | (409, Some("order_paid"), _) => return Ok(None),
-                (202, ..) | (409, Some("payment_in_progress"), _) => sleep(AGAIN_AFTER).await,
+                // Closed: it waited for the one before it, which was paid.
+                (200, _, Some("closed")) | (202, ..) | (409, Some("payment_in_progress"), _) => {
+                    sleep(AGAIN_AFTER).await;
+                }
                 _ => bail!("opening a payment: {status} {said}"),
             }
         }
