@@ -587,7 +587,10 @@ impl fmt::Display for Report {
             counts.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
         };
         let slowest = self.recovery.iter().max_by_key(|(_, span)| **span);
-        let (slowest, after) = slowest.map_or((0.0, "nothing"), |(what, span)| (span.as_secs_f64(), what));
+        let slowest = slowest.map_or_else(
+            || "none".to_owned(),
+            |(what, span)| format!("{:.2} s after {what}", span.as_secs_f64()),
+        );
         let memory = self.resident_max.iter().map(|(role, kib)| format!("{role} {} MiB", kib / 1024));
         let known = |came: bool| {
             self.figures.known(came).map_or_else(
@@ -597,7 +600,7 @@ impl fmt::Display for Report {
         };
         writeln!(
             f,
-            "orders {}, payments {}, faults {} ({}), {}, slowest recovery {slowest:.2} s after {after}, \
+            "orders {}, payments {}, faults {} ({}), {}, slowest recovery {slowest}, \
              paid and known with notification {}, without {}, memory {}",
             self.figures.orders,
             self.figures.payments,

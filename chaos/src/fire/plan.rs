@@ -303,7 +303,7 @@ fn draw_blow(kind: Kind, turn: u32, profile: &Profile, chance: &mut StdRng) -> (
     match kind {
         Kind::Kill => (Duration::ZERO, Blow::Kill(member)),
         Kind::KillAtStep => {
-            let (step, passes) = (chance.random_range(0..u32::MAX), chance.random_range(1..40));
+            let (step, passes) = (chance.random_range(0..u32::MAX), chance.random_range(0..10));
             (Duration::ZERO, Blow::KillAtStep(member, step, passes))
         }
         // The last one: where there are several, it is a worker.

@@ -18,13 +18,13 @@ const KIND_TO_COME: &str = "transmogrify";
 const PAGE: usize = 500;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-fn due(kind: &str, subject: String, now: Timestamp) -> job::ActiveModel {
+fn due(kind: &str, subject: String, at: Timestamp) -> job::ActiveModel {
     job::ActiveModel {
         id: NotSet,
         kind: Set(kind.to_owned()),
         subject: Set(subject),
         lane: Set(job::Lane::Background),
-        due_at: Set(now),
+        due_at: Set(at),
         lease: Set(None),
         wanted_at: Set(None),
         runs: Set(0),
@@ -32,7 +32,7 @@ fn due(kind: &str, subject: String, now: Timestamp) -> job::ActiveModel {
         failures: Set(0),
         last_error: Set(None),
         dead_at: Set(None),
-        created_at: Set(now),
+        created_at: Set(at),
     }
 }
 
@@ -128,7 +128,7 @@ pub async fn backlog(db: &Db, count: u32) -> anyhow::Result<Duration> {
     let left = || {
         job::Entity::find()
             .filter(job::Column::Kind.eq("confirm_payment"))
-            .filter(job::Column::CreatedAt.eq(now))
+            .filter(job::Column::CreatedAt.eq(due_at))
             .filter(Condition::any().add(job::Column::DueAt.eq(due_at)).add(job::Column::Lease.is_not_null()))
             .count(db.reader())
     };
