@@ -47,7 +47,7 @@ use plan::{Blow, Plan, Purchase, STEPS_OF_API, STEPS_OF_WORKER, Strike};
 use shop::{Answered, Shop};
 
 /// So many orders are under way at once; the others wait for their turn.
-const AT_ONCE: usize = 400;
+const AT_ONCE: usize = 200;
 /// How often it is looked whether everything has come to its end.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The longest that a crashed database may take to recover.

@@ -1,10 +1,11 @@
 //! A fresh, migrated database for a test: a file of its own on SQLite, a database of its own on Postgres.
-//! And the processes of those tests that need real ones.
+//! And the processes of those tests that need real ones, with a client that outlasts their deaths.
 //!
 //! `./test.sh` starts a private Postgres and names it in `EVERPAID_TEST_POSTGRES`; then every test
 //! that asks for [`databases`] runs on both. Without it, tests run on SQLite alone.
 
 pub mod process;
+pub mod patient;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, bail, ensure};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use testkit::patient::{Patient, text};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -15,6 +16,8 @@ use super::{
 /// Nobody is away for so long.
 const PATIENCE: Duration = Duration::from_secs(180);
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// As the answer says (`Retry-After`).
+const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How often a page asks.
 const ASK_EVERY: Duration = Duration::from_secs(3);
 
@@ -30,7 +33,7 @@ pub struct Answered {
 
 #[derive(Clone)]
 pub struct Shop {
-    http: reqwest::Client,
+    patient: Patient,
     api_url: String,
     simulator_url: String,
     native_app: String,
@@ -40,7 +43,12 @@ pub struct Shop {
 impl Shop {
     pub fn of(layout: &Layout) -> Arc<Self> {
         Arc::new(Self {
-            http: layout.http.clone(),
+            patient: Patient {
+                http: layout.http.clone(),
+                api_key: API_KEY,
+                patience: PATIENCE,
+                again_after: AGAIN_AFTER,
+            },
             api_url: layout.api_url(),
             simulator_url: layout.simulator_url.clone(),
             native_app: layout.native_app.clone(),
@@ -127,7 +135,7 @@ impl Shop {
                 (200, _, Some("succeeded")) | (409, Some("order_paid"), _) => return Ok(None),
                 // Closed: it waited for the one before it, which was paid.
                 (200, _, Some("closed")) | (202, ..) | (409, Some("payment_in_progress"), _) => {
-                    sleep(AGAIN_AFTER).await;
+                    sleep(OPEN_AGAIN_AFTER).await;
                 }
                 _ => bail!("opening a payment: {status} {said}"),
             }
@@ -198,7 +206,7 @@ impl Shop {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<(StatusCode, Value)> {
-        self.repeat(method, &format!("{}{path}", self.api_url), body).await
+        self.patient.ask(method, &format!("{}{path}", self.api_url), body).await
     }
 
     /// One of the simulator's controls.
@@ -208,39 +216,6 @@ impl Shop {
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<(StatusCode, Value)> {
-        self.repeat(method, &format!("{}/_sim/{path}", self.simulator_url), body).await
+        self.patient.ask(method, &format!("{}/_sim/{path}", self.simulator_url), body).await
     }
-
-    /// Sends a request until it is answered, and not with an excuse.
-    async fn repeat(
-        &self,
-        method: Method,
-        url: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<(StatusCode, Value)> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let request = self.http.request(method.clone(), url).bearer_auth(API_KEY);
-            let request = match body {
-                Some(body) => request.json(body),
-                None => request,
-            };
-            match answer(request).await {
-                Ok((status, said)) if !status.is_server_error() => return Ok((status, said)),
-                last if Instant::now() > end => bail!("{url}: no answer in {PATIENCE:?}, at last {last:?}"),
-                _ => sleep(AGAIN_AFTER).await,
-            }
-        }
-    }
-}
-
-async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<(StatusCode, Value)> {
-    let answer = request.send().await?;
-    let status = answer.status();
-    let body = answer.bytes().await?;
-    Ok((status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? }))
-}
-
-fn text(value: &Value) -> anyhow::Result<String> {
-    value.as_str().map(str::to_owned).with_context(|| format!("not a text: {value}"))
 }
