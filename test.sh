@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Every check of everpaid, on SQLite and on a private Postgres that this script starts and stops.
+# Every check of everpaid, on SQLite, and on a private Postgres with a private Redis that this script
+# starts and stops.
 #
 # What it needs beside a Rust toolchain, it installs with apt on Debian: postgresql (the server
 # programs only; no service is used), nodejs, npm, chromium and fonts-noto-cjk (the pages are tested in
-# a real browser), curl and jq (the README's calls are run as they stand there), python3 and
-# python3-venv (published clients in Python and Node do a shop's day against the simulator, and WeChat's
+# a real browser), curl and jq (the README's calls are run as they stand there), redis-server (many
+# processes share the work over it; its service is not used), python3 and python3-venv (published clients in Python and Node do a shop's day against the simulator, and WeChat's
 # simulation of components runs the mini-program's; their exact versions come from PyPI and npm, into
 # target/ and node_modules/), spin (the model of an order's life is verified), prometheus (the rules and
 # dashboards are asked of a real one; its service is not used), libfaketime (processes whose clock is off).
@@ -29,6 +30,7 @@ command -v promtool >/dev/null || missing+=(prometheus)
 [ -x /usr/bin/chromium ] || missing+=(chromium fonts-noto-cjk)
 [ -x "$(postgres_bin)/initdb" ] || missing+=(postgresql)
 compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
+command -v redis-server >/dev/null || missing+=(redis-server)
 if [ ${#missing[@]} -gt 0 ]; then
   install="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
   if [ "$(id -u)" -ne 0 ]; then
@@ -51,6 +53,7 @@ bin=$(postgres_bin)
 # initdb refuses to run as root.
 as() { if [ "$(id -u)" -eq 0 ]; then setpriv --reuid=postgres --regid=postgres --clear-groups -- "$@"; else "$@"; fi; }
 cleanup() {
+  [ -z "${redis:-}" ] || kill "$redis" 2>/dev/null || true
   as "$bin/pg_ctl" -D "$dir/data" -m immediate stop >/dev/null 2>&1 || true
   rm -rf "$dir"
 }
@@ -58,11 +61,19 @@ trap cleanup EXIT
 [ "$(id -u)" -ne 0 ] || chown postgres "$dir"
 say "starting a private Postgres"
 as "$bin/initdb" -D "$dir/data" -U everpaid --auth=trust --no-sync -E UTF8 --locale=C >/dev/null
-# A free port: the kernel picks one, Postgres takes it.
-port=$(node -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})')
+# The kernel picks one, a server takes it.
+free_port() { node -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})'; }
+port=$(free_port)
 as "$bin/pg_ctl" -D "$dir/data" -w -l "$dir/log" start \
   -o "-c listen_addresses=127.0.0.1 -c port=$port -c unix_socket_directories=$dir -c max_connections=500 -c fsync=off" >/dev/null
 export EVERPAID_TEST_POSTGRES="postgres://everpaid@127.0.0.1:$port"
+
+say "starting a private Redis"
+port=$(free_port)
+redis-server --port "$port" --bind 127.0.0.1 --save '' --appendonly no --dir "$dir" >"$dir/redis.log" &
+redis=$!
+until redis-cli -p "$port" ping >/dev/null 2>&1; do kill -0 "$redis"; done
+export EVERPAID_TEST_REDIS="redis://127.0.0.1:$port"
 
 # --- the checks, the fastest first -------------------------------------------------------------
 say "format";        cargo fmt --all --check

@@ -83,12 +83,21 @@ struct Inner {
     by_api_key: HashMap<ApiKeyHash, usize>,
     intake: Intake,
     rejected: Rejected,
-    stopping: CancellationToken,
+    ending: Ending,
+}
+
+/// How a process says that it ends.
+#[derive(Clone, Debug, Default)]
+pub struct Ending {
+    /// It is to be sent no more requests, and answers those that come.
+    pub leaving: CancellationToken,
+    /// Ends the streams that would otherwise never end.
+    pub stopping: CancellationToken,
 }
 
 impl App {
-    /// Starts what the routes need. `stopping` ends the streams that would otherwise never end.
-    pub fn new(db: Db, settings: AppSettings, stopping: CancellationToken) -> Self {
+    /// Starts what the routes need.
+    pub fn new(db: Db, settings: AppSettings, ending: Ending) -> Self {
         let merchants = || settings.merchants.iter().enumerate();
         Self(Arc::new(Inner {
             by_name: merchants().map(|(at, merchant)| (merchant.name.clone(), at)).collect(),
@@ -99,7 +108,7 @@ impl App {
             rejected: Rejected::default(),
             db,
             settings,
-            stopping,
+            ending,
         }))
     }
 
@@ -124,8 +133,8 @@ impl App {
         &self.0.rejected
     }
 
-    pub(crate) fn stopping(&self) -> &CancellationToken {
-        &self.0.stopping
+    pub(crate) fn ending(&self) -> &Ending {
+        &self.0.ending
     }
 
     pub(crate) fn merchant(&self, name: &str) -> Option<&Merchant> {

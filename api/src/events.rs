@@ -100,7 +100,7 @@ impl Follower {
     /// The next event, however long it takes; `None` when this process stops, and the reader will
     /// come back to another.
     async fn next(&mut self) -> Option<order_event::Model> {
-        let stopping = self.app.stopping().clone();
+        let stopping = self.app.ending().stopping.clone();
         loop {
             if let Some(event) = self.read.pop_front() {
                 self.last = event.seq;

@@ -27,6 +27,6 @@ mod request;
 mod text;
 pub mod metrics;
 
-pub use app::{App, AppKind, AppSettings, Merchant, MerchantApp, notify_url};
+pub use app::{App, AppKind, AppSettings, Ending, Merchant, MerchantApp, notify_url};
 pub use problem::ApiError;
 pub use secrets::{ApiKeyHash, LinkKeys};

@@ -72,6 +72,7 @@ fn describe() {
         "For how long the time of the most overdue payment has been up"
     );
     describe_gauge!("everpaid_database_up", "Whether the database answered when the gauges were last read");
+    describe_gauge!("everpaid_redis_up", "Whether Redis takes the hints of this process");
     describe_counter!("everpaid_sweeper_finds_total", "What was not over and had no job, by what it was");
     describe_counter!("everpaid_cases_opened_total", "Cases that were opened, by kind");
     describe_gauge!("everpaid_cases_open", "Cases that wait for a person, by kind");

@@ -4,6 +4,7 @@
 
 mod load;
 mod notifications;
+mod told;
 mod clicks;
 mod server;
 mod book;
@@ -13,7 +14,10 @@ mod machine;
 mod report;
 mod sandbox;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -24,7 +28,7 @@ use crate::{
     clicks::Stopwatch,
     load::Pace,
     machine::Watch,
-    server::{Server, Settings},
+    server::{Role, Server, Settings},
 };
 
 #[derive(Debug, Parser)]
@@ -46,10 +50,15 @@ struct Bench {
     /// The directory that Postgres keeps its data in, for the cost of an fsync there.
     #[arg(long, requires = "postgres")]
     postgres_data: Option<PathBuf>,
+    /// A Redis that is empty; `told` measures many processes on it.
+    #[arg(long)]
+    redis: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Measure from the payer's success until the shop is told, in one process and in many.
+    Told,
     /// Measure the simulator alone; `bench/run-simulator` does it.
     Simulator {
         /// A short run, to see that everything works; its figures mean little.
@@ -59,6 +68,12 @@ enum What {
         #[arg(long)]
         memory: bool,
     },
+}
+
+impl Bench {
+    fn wants(&self, database: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only.eq_ignore_ascii_case(database))
+    }
 }
 
 /// How often each load is run on a quiet machine; what is promised is judged by the median of those.
@@ -100,17 +115,18 @@ async fn main() -> anyhow::Result<()> {
     let everpaid = sandbox::executable(options.everpaid.as_ref())?;
     let directory = tempfile::tempdir().context("making a directory")?;
     println!("{}", report::machine());
-    if let Some(What::Simulator { quick, memory }) = options.what {
-        return sandbox::measure(&everpaid, quick, memory).await;
+    match options.what {
+        Some(What::Simulator { quick, memory }) => return sandbox::measure(&everpaid, quick, memory).await,
+        Some(What::Told) => return measure_told(&options, &everpaid, directory.path()).await,
+        None => {}
     }
 
-    let wanted = |name: &str| options.only.as_deref().is_none_or(|only| only.eq_ignore_ascii_case(name));
-    if let Some(server) = options.postgres.as_deref().filter(|_| wanted("postgres")) {
+    if let Some(server) = options.postgres.as_deref().filter(|_| options.wants("postgres")) {
         let database = Database::postgres(server).await.context("making a database on Postgres")?;
         let data = options.postgres_data.clone().unwrap_or_else(|| directory.path().to_owned());
         measure(&options, &database, &everpaid, &data, &Floors { acknowledged_per_second: 2000.0 }).await?;
     }
-    if wanted("sqlite") {
+    if options.wants("sqlite") {
         let data = directory.path().join("sqlite");
         std::fs::create_dir(&data)?;
         let database = Database::sqlite(&data);
@@ -119,11 +135,29 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn measure_told(options: &Bench, everpaid: &Path, directory: &Path) -> anyhow::Result<()> {
+    if options.wants("sqlite") {
+        let data = directory.join("sqlite");
+        std::fs::create_dir(&data)?;
+        let database = Database::sqlite(&data);
+        told::Place { everpaid, database: &database, redis_url: None, data: &data }
+            .measure(options.quick)
+            .await?;
+    }
+    if let (Some(server), true) = (&options.postgres, options.wants("postgres")) {
+        let redis_url = Some(options.redis.as_deref().context("many processes want --redis")?);
+        let database = Database::postgres(server).await.context("making a database on Postgres")?;
+        let data = options.postgres_data.as_deref().unwrap_or(directory);
+        told::Place { everpaid, database: &database, redis_url, data }.measure(options.quick).await?;
+    }
+    Ok(())
+}
+
 async fn measure(
     options: &Bench,
     database: &Database,
-    everpaid: &std::path::Path,
-    data: &std::path::Path,
+    everpaid: &Path,
+    data: &Path,
     floors: &Floors,
 ) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
@@ -134,10 +168,12 @@ async fn measure(
         everpaid,
         directory: directory.path(),
         database_url: &database.url,
+        redis_url: None,
         wechat_url: &stopwatch.url(),
         credentials: &credentials,
+        webhook_urls: &[],
     };
-    let mut server = Server::start(&settings).await?;
+    let mut server = Server::start(&settings, Role::Serve).await?;
     let book = Book::open(database).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle = server.usage()?;

@@ -120,7 +120,10 @@ pub async fn run(
     })
 }
 
-async fn sign(wechat: &Simulator, orders: &Arc<Vec<book::Open>>) -> anyhow::Result<Vec<(HeaderMap, Bytes)>> {
+pub async fn sign(
+    wechat: &Simulator,
+    orders: &Arc<Vec<book::Open>>,
+) -> anyhow::Result<Vec<(HeaderMap, Bytes)>> {
     let (notary, orders) = (wechat.notary(), orders.clone());
     let signed = tokio::task::spawn_blocking(move || {
         notary.corpus(orders.len(), |i| notary.paid_transaction(&orders[i].out_trade_no, book::TOTAL.0))

@@ -24,14 +24,36 @@ use crate::{http::Connection, machine};
 
 pub const MERCHANT: &str = "bench";
 pub const API_KEY: &str = "sk_bench_0123456789abcdef0123456789abcdef";
+const WEBHOOK_SECRET: &str = "whsec_YmVuY2htYXJrcy1wcm90ZWN0LW5vdGhpbmctYXQtYWxs";
 
 /// What the server is told.
 pub struct Settings<'a> {
     pub everpaid: &'a Path,
     pub directory: &'a Path,
     pub database_url: &'a str,
+    pub redis_url: Option<&'a str>,
     pub wechat_url: &'a str,
     pub credentials: &'a MerchantCredentials,
+    /// Where the shop is told.
+    pub webhook_urls: &'a [String],
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Serve,
+    Api,
+    Worker,
+}
+
+impl Role {
+    fn command(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Api => "api",
+            Self::Worker => "worker",
+        }
+    }
 }
 
 pub struct Server {
@@ -53,12 +75,13 @@ pub struct Usage {
 }
 
 impl Server {
-    /// Migrates the database and starts `everpaid serve` on it.
-    pub async fn start(settings: &Settings<'_>) -> anyhow::Result<Self> {
+    /// Migrates the database and starts a process on it.
+    pub async fn start(settings: &Settings<'_>, role: Role) -> anyhow::Result<Self> {
         let (addr, metrics) = (free_port()?, free_port()?);
-        let config = settings.directory.join("everpaid.toml");
+        let name = format!("{}-{}", role.command(), metrics.port());
+        let config = settings.directory.join(format!("{name}.toml"));
         fs::write(&config, settings.to_toml(addr, metrics))?;
-        let log = settings.directory.join("everpaid.log");
+        let log = settings.directory.join(format!("{name}.log"));
         let everpaid = |arguments: &[&str]| -> anyhow::Result<Command> {
             let mut command = Command::new(settings.everpaid);
             let output = || fs::OpenOptions::new().create(true).append(true).open(&log);
@@ -68,18 +91,19 @@ impl Server {
         };
         let migrated = everpaid(&["migrate", "up"])?.status().await.context("running everpaid migrate")?;
         ensure!(migrated.success(), "everpaid migrate: {migrated}; see {}", log.display());
-        let child = everpaid(&["serve"])?.spawn().context("running everpaid serve")?;
+        let child = everpaid(&[role.command()])?.spawn().context("running everpaid")?;
         let pid = i32::try_from(child.id().context("everpaid has no pid")?)?;
         let mut server = Self { child, pid, addr, metrics, log };
-        server.wait_until_ready().await?;
+        let (addr, path) = if role == Role::Worker { (metrics, "/metrics") } else { (addr, "/readyz") };
+        server.wait_until_well(addr, path).await?;
         Ok(server)
     }
 
-    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+    async fn wait_until_well(&mut self, addr: SocketAddr, path: &str) -> anyhow::Result<()> {
         let give_up = Instant::now() + Duration::from_secs(20);
         loop {
-            if let Ok(mut connection) = Connection::open(self.addr).await
-                && connection.get("/readyz").await.is_ok()
+            if let Ok(mut connection) = Connection::open(addr).await
+                && connection.get(path).await.is_ok()
             {
                 return Ok(());
             }
@@ -134,14 +158,26 @@ impl Settings<'_> {
             apps,
             ..
         } = self.credentials;
+        let redis = self.redis_url.map(|url| format!("[redis]\nurl = \"{url}\"\n")).unwrap_or_default();
+        let webhooks: String = self
+            .webhook_urls
+            .iter()
+            .enumerate()
+            .map(|(number, url)| {
+                format!(
+                    "[merchants.{MERCHANT}.webhooks.shop{number}]\nurl = \"{url}\"\nsecret = \"{WEBHOOK_SECRET}\"\nallow_private_addresses = true\n"
+                )
+            })
+            .collect();
         let apps: Vec<_> = apps.iter().map(|app| format!("{} = \"service_account\"", app.appid)).collect();
         format!(
             r#"listen = "{listen}"
 metrics_listen = "{metrics_listen}"
 public_url = "http://{listen}"
+drain_seconds = 0
 [database]
 url = "{database_url}"
-[wechat]
+{redis}[wechat]
 base_url = "{wechat_url}"
 backup_url = "{wechat_url}"
 [links]
@@ -158,7 +194,7 @@ public_key = """
 {public_key}"""
 api_key_hashes = ["{hash}"]
 apps = {{ {apps} }}
-"#,
+{webhooks}"#,
             database_url = self.database_url,
             wechat_url = self.wechat_url,
             hash = ApiKeyHash::of(API_KEY).to_hex(),

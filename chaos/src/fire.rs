@@ -18,9 +18,10 @@ use futures::{StreamExt, stream};
 use reqwest::Method;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use simulator::Ledger;
+use testkit::RedisServer;
 use tokio::{
     sync::Semaphore,
-    task::JoinSet,
+    task::{JoinSet, block_in_place},
     time::{Instant, sleep, sleep_until},
 };
 
@@ -269,6 +270,23 @@ impl Fire {
                 }
             }
             Blow::DatabaseCrash => self.layout.postgres.as_ref().context("no Postgres")?.crash().await?,
+            Blow::RedisFlush => {
+                let redis = self.redis().await?;
+                let said = block_in_place(|| redis.say(&["FLUSHALL"]));
+                ensure!(said == "OK", "FLUSHALL: {said}");
+            }
+            Blow::RedisPause => {
+                let redis = self.redis().await?;
+                redis.freeze();
+                sleep(strike.lasts).await;
+                redis.thaw();
+            }
+            Blow::RedisLoss => {
+                let mut redis = self.redis().await?;
+                block_in_place(|| redis.kill());
+                sleep(strike.lasts).await;
+                block_in_place(|| redis.start_again());
+            }
             Blow::Wire(between, state) => {
                 let wire = self.layout.wire(*between).context("no such wire")?;
                 wire.set(*state);
@@ -303,6 +321,11 @@ impl Fire {
         let is_outage = matches!(strike.blow, Blow::WeChat(_));
         lock(&self.struck).push(Struck { name, began, ended, shifts_time, is_outage });
         Ok(())
+    }
+
+    /// One blow at a time: nobody can empty what stands still.
+    async fn redis(&self) -> anyhow::Result<tokio::sync::MutexGuard<'_, RedisServer>> {
+        Ok(self.layout.redis.as_ref().context("there is no Redis")?.lock().await)
     }
 
     async fn count_calls(&self) {

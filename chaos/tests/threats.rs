@@ -76,6 +76,27 @@ async fn what_was_acknowledged_outlives_a_crash_of_the_database() {
     }
 }
 
+/// R-FLUSH: Redis is emptied, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emptied_redis_loses_nothing() {
+    let _turn = alone().await;
+    for database in databases().into_iter().filter(|database| *database == Database::Postgres) {
+        let profile = Profile::only(Kind::RedisFlush, count(5, 20), count(100, 6_000), seconds(12, 300));
+        struck("R-FLUSH", database, profile).await;
+    }
+}
+
+/// R-PAUSE: Redis stands still for half a minute, is thawed, and is killed and comes back empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_stands_still_or_is_lost_holds_nobody_up() {
+    let _turn = alone().await;
+    for database in databases().into_iter().filter(|database| *database == Database::Postgres) {
+        let profile = Profile::only(Kind::RedisPause, count(1, 5), count(100, 6_000), seconds(14, 300));
+        let blows = [profile.blows.clone(), vec![(Kind::RedisLoss, count(1, 5))]].concat();
+        struck("R-PAUSE", database, Profile { blows, away_max: seconds(4, 30), ..profile }).await;
+    }
+}
+
 /// R-BACKLOG: very many jobs are due at once, and new orders do not wait for them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_is_done_while_orders_come_in() {

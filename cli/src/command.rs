@@ -110,9 +110,13 @@ impl Everpaid {
 
 async fn serve(roles: Roles, config: &Config) -> anyhow::Result<()> {
     let mut told_to_stop = ToldToStop::listen()?;
-    let running = roles::start(roles, config, Clock::System).await?;
+    let mut running = roles::start(roles, config, Clock::System).await?;
     tracing::info!(api = ?running.api_addr, metrics = %running.metrics_addr, "everpaid is running");
-    told_to_stop.wait().await;
+    tokio::select! {
+        () = told_to_stop.wait() => {}
+        // Whoever keeps processes alive starts another one.
+        failed = running.failed() => return Err(failed),
+    }
     tokio::select! {
         stopped = running.stop() => stopped,
         () = told_to_stop.wait() => anyhow::bail!("told twice, stopped at once"),

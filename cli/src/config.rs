@@ -26,7 +26,7 @@ use serde::{
 };
 use simulator::MerchantCredentials;
 use wechatpay::{ApiV3Key, Client, Environment, OpenidClient, PrivateKey, TrustedKeys, openid};
-use worker::webhooks::Endpoint;
+use worker::{RedisAt, webhooks::Endpoint};
 
 /// Everything that can be set. `everpaid.example.toml` says what each means.
 #[derive(Clone, Debug, Deserialize)]
@@ -37,8 +37,13 @@ pub struct Config {
     pub listen: SocketAddr,
     #[serde(default = "metrics_listen")]
     pub metrics_listen: SocketAddr,
+    /// From the word to stop until the listener closes: `/readyz` says no meanwhile.
+    #[serde(default = "drain_seconds")]
+    pub drain_seconds: u64,
     #[serde(default)]
     pub database: Database,
+    #[serde(default)]
+    pub redis: Redis,
     #[serde(default)]
     pub wechat: WeChat,
     #[serde(default)]
@@ -54,6 +59,16 @@ pub struct Database {
     pub url_file: Option<PathBuf>,
     pub writers: u32,
     pub readers: u32,
+    pub allow_unsafe_durability: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Redis {
+    pub url: Option<Secret>,
+    pub url_file: Option<PathBuf>,
+    pub prefix: String,
+    pub allow_eviction: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -145,7 +160,13 @@ pub struct Secret(String);
 impl Default for Database {
     fn default() -> Self {
         let DbOptions { writers, readers, .. } = DbOptions::new(String::new());
-        Self { url: None, url_file: None, writers, readers }
+        Self { url: None, url_file: None, writers, readers, allow_unsafe_durability: false }
+    }
+}
+
+impl Default for Redis {
+    fn default() -> Self {
+        Self { url: None, url_file: None, prefix: "everpaid".to_owned(), allow_eviction: false }
     }
 }
 
@@ -169,6 +190,10 @@ fn listen() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 8700))
 }
 
+fn drain_seconds() -> u64 {
+    2
+}
+
 fn metrics_listen() -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, 8702))
 }
@@ -180,7 +205,9 @@ impl Config {
             public_url: None,
             listen: listen(),
             metrics_listen: metrics_listen(),
+            drain_seconds: 0,
             database: Database { url: Some(database_url.to_owned().into()), ..Database::default() },
+            redis: Redis::default(),
             wechat: WeChat { base_url: simulator_url.to_owned(), ..WeChat::default() },
             links: Links { key: Some(link_key.to_owned().into()), ..Links::default() },
             merchants: BTreeMap::new(),
@@ -250,6 +277,23 @@ impl Database {
             "database.url must begin with sqlite: or postgres:"
         );
         Ok(DbOptions { writers: self.writers, readers: self.readers, ..DbOptions::new(url) })
+    }
+}
+
+impl Redis {
+    /// Where it is, if there is one.
+    pub(crate) fn at(&self) -> anyhow::Result<Option<RedisAt>> {
+        let Some(url) = optional_secret("redis.url", self.url.as_ref(), self.url_file.as_deref())? else {
+            return Ok(None);
+        };
+        // Not even why: the error may repeat the address with its password.
+        let client = redis::Client::open(url).ok().context("redis.url is not the address of a Redis")?;
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        ensure!(
+            !self.prefix.is_empty() && self.prefix.bytes().all(is_name),
+            "redis.prefix must be letters, digits, _ and -"
+        );
+        Ok(Some(RedisAt { client, prefix: self.prefix.clone() }))
     }
 }
 

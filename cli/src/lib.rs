@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod bridge;
 mod command;
 pub mod config;
 mod dev;

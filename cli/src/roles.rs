@@ -2,16 +2,24 @@
 
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
-use anyhow::{Context, bail, ensure};
-use api::{App, AppSettings};
+use anyhow::{Context, anyhow, bail, ensure};
+use api::{App, AppSettings, Ending};
 use axum::Router;
-use entity::{Clock, Db};
+use entity::{
+    Clock, Db,
+    durability::{self, UnsafeSetting},
+};
+use futures::future::select_all;
 use migration::{Migrator, MigratorTrait};
-use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
-use worker::{Worker, webhooks::Sender};
+use worker::{RedisAt, Worker, webhooks::Sender};
 
-use crate::{config::Config, lock::DataLock};
+use crate::{bridge, config::Config, lock::DataLock};
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +34,21 @@ impl Roles {
     pub const WORKER: Self = Self { api: false, worker: true };
 }
 
+/// From the word to stop to the end; three seconds more for what is cut off.
+const STOPS_WITHIN: Duration = Duration::from_secs(20);
+
 /// A process at work.
 #[derive(Debug)]
 pub struct Running {
     pub api_addr: Option<SocketAddr>,
     pub metrics_addr: SocketAddr,
     pub db: Db,
+    leaving: CancellationToken,
+    drain: Duration,
     stopping: CancellationToken,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
     worker: Option<Worker>,
+    bridge: JoinSet<()>,
     _lock: Option<DataLock>,
 }
 
@@ -61,6 +75,12 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
         .await
         .context("reading the schema's version")?;
     ensure!(pending.is_empty(), "{} migrations are pending; run `everpaid migrate up` first", pending.len());
+    refuse_to_forget(&db, config.database.allow_unsafe_durability).await?;
+    let redis = config.redis.at()?;
+    if let Some(at) = &redis {
+        ensure!(lock.is_none(), "redis.url is for many processes on Postgres; SQLite has one");
+        refuse_eviction(at, config.redis.allow_eviction).await?;
+    }
     if lock.is_some() {
         // Whoever held them is gone, or the lock would be held.
         let released =
@@ -70,7 +90,11 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
         }
     }
 
-    let stopping = CancellationToken::new();
+    let (leaving, stopping) = (CancellationToken::new(), CancellationToken::new());
+    let bridge = match &redis {
+        Some(at) => bridge::start(at, db.bus(), roles).context("reaching Redis")?,
+        None => JoinSet::new(),
+    };
     let mut servers = vec![serve(metrics, api::metrics::router(recorder()?), stopping.clone())];
     tokio::spawn(api::metrics::keep(recorder()?, db.clone()));
     let public_url = config.public_url(api_addr.unwrap_or(config.listen))?;
@@ -78,7 +102,8 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
         true => {
             let merchants = merchants_of_worker(config, &public_url, db.clock())?;
             let sender = Sender::new().context("preparing webhooks")?;
-            Some(Worker::start(&worker::Context::new(db.clone(), merchants, sender)))
+            let context = worker::Context::new(db.clone(), merchants, sender);
+            Some(Worker::start(&context, redis.as_ref()).context("starting the worker")?)
         }
         false => None,
     };
@@ -92,29 +117,85 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
             openids: config.wechat.openids()?,
             verify_files: config.wechat.verify_files()?,
         };
-        let app = App::new(db.clone(), settings, stopping.clone());
+        let app =
+            App::new(db.clone(), settings, Ending { leaving: leaving.clone(), stopping: stopping.clone() });
         servers.push(serve(listener, api::router::router(app), stopping.clone()));
     }
-    Ok(Running { api_addr, metrics_addr, db, stopping, servers, worker, _lock: lock })
+    let drain = Duration::from_secs(config.drain_seconds);
+    Ok(Running { api_addr, metrics_addr, db, leaving, drain, stopping, servers, worker, bridge, _lock: lock })
 }
 
 impl Running {
-    /// Takes no new request, answers those that are there, finishes the jobs that run. A client that
-    /// does not go away is left after ten seconds.
+    /// Comes back only when something has ended that never should: this process cannot do its work.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        let worker = async {
+            match &mut self.worker {
+                Some(worker) => worker.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = worker => anyhow!("a part of the worker has ended"),
+            (served, ..) = select_all(&mut self.servers) => anyhow!("a listener has ended: {served:?}"),
+        }
+    }
+
+    /// Says that it is not ready, and a little later takes no new request, answers those that are
+    /// there, and finishes the jobs that run. Within 25 seconds in all it is over: what has not ended
+    /// by then is given back, and another process goes on with it.
     pub async fn stop(self) -> anyhow::Result<()> {
+        let end = Instant::now() + STOPS_WITHIN;
+        self.leaving.cancel();
+        tokio::time::sleep(self.drain.min(STOPS_WITHIN / 2)).await;
         self.stopping.cancel();
-        let end = Instant::now() + Duration::from_secs(10);
+        // A client that does not go away is left.
+        let hang_up = Instant::now() + (end - Instant::now()) / 2;
         for mut server in self.servers {
-            match tokio::time::timeout_at(end, &mut server).await {
+            match tokio::time::timeout_at(hang_up, &mut server).await {
                 Ok(served) => served?.context("serving")?,
                 Err(_) => server.abort(),
             }
         }
         if let Some(worker) = self.worker {
-            worker.stop().await;
+            worker.stop(end.saturating_duration_since(Instant::now())).await;
         }
+        drop(self.bridge);
         self.db.close().await.context("closing the database")
     }
+}
+
+/// Refuses a database that may forget what it committed.
+async fn refuse_to_forget(db: &Db, is_allowed: bool) -> anyhow::Result<()> {
+    for UnsafeSetting { name, value } in
+        durability::unsafe_settings(db).await.context("asking how durable the database is")?
+    {
+        let what =
+            format!("{name} = {value}: the database may lose payments that WeChat Pay was told we know of");
+        ensure!(is_allowed, "{what}; set database.allow_unsafe_durability if that does not matter");
+        tracing::error!("{what}");
+    }
+    Ok(())
+}
+
+/// Refuses a Redis that throws keys away when it is full: queues would vanish in the midst of work.
+/// One that does not answer is none to refuse; everything goes on without it.
+async fn refuse_eviction(at: &RedisAt, is_allowed: bool) -> anyhow::Result<()> {
+    const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+    let asking = async {
+        let mut connection = at.client.get_multiplexed_async_connection().await?;
+        redis::cmd("INFO").arg("memory").query_async::<String>(&mut connection).await
+    };
+    let Ok(Ok(info)) = tokio::time::timeout(ANSWERS_WITHIN, asking).await else {
+        tracing::warn!("Redis does not answer; everything goes on without it until it does");
+        return Ok(());
+    };
+    let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).map(str::trim);
+    if let Some(policy) = policy.filter(|policy| *policy != "noeviction") {
+        let what = format!("Redis throws keys away when it is full (maxmemory-policy {policy})");
+        ensure!(is_allowed, "{what}; it must be noeviction, or set redis.allow_eviction");
+        tracing::error!("{what}");
+    }
+    Ok(())
 }
 
 pub(crate) async fn listen(addr: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -83,7 +83,8 @@ impl Db {
         &self.reader
     }
 
-    /// For the migrator, which brings its own transactions.
+    /// The connections that write, bare: for the migrator, which brings its own transactions, and for
+    /// questions about the connection itself.
     pub fn migrator(&self) -> &DatabaseConnection {
         &self.writer
     }
@@ -151,7 +152,7 @@ impl Db {
                 inner.commit().await?;
                 figures.into_inner().count();
                 for hint in hints.into_inner() {
-                    self.bus.tell(hint);
+                    self.bus.tell(&hint);
                 }
                 Ok(value)
             }

@@ -37,6 +37,14 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
+/// A job that is due, as it is handed about: what its row said a moment ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub id: i64,
+    pub lane: Lane,
+    pub due_at: Timestamp,
+}
+
 /// Which queue carries it: a person is waiting, or nobody is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]

@@ -21,6 +21,7 @@ pub mod code_exchange;
 pub mod order_payer;
 pub mod job;
 pub mod retention;
+pub mod durability;
 mod ids;
 mod money;
 #[cfg(test)]

@@ -5,7 +5,10 @@
 //! before this transaction, so it cannot count as the answer.
 //! Asking for a job that is dead revives it for one more run.
 
-use entity::{Hint, Timestamp, Txn, job::Lane};
+use entity::{
+    Hint, Timestamp, Txn,
+    job::{Due, Lane},
+};
 use sea_orm::{ActiveEnum, ConnectionTrait, DbBackend, DbErr, Statement, Value};
 
 use crate::{Job, UNFINISHED_MAX};
@@ -81,7 +84,7 @@ async fn ask<J: Job>(txn: &Txn, jobs: &[J], due_at: Option<Timestamp>, lane: Lan
            due_at = CASE WHEN job.lease IS NULL THEN {least}(job.due_at, excluded.due_at) ELSE job.due_at END,
            wanted_at = CASE WHEN job.lease IS NULL THEN NULL
              ELSE {least}(COALESCE(job.wanted_at, excluded.due_at), excluded.due_at) END
-         RETURNING id, lane, CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS is_due",
+         RETURNING id, lane, due_at, CASE WHEN due_at <= {now} THEN 1 ELSE 0 END AS is_due",
         rows = rows.join(", "),
         last_run = UNFINISHED_MAX - 1,
     );
@@ -89,7 +92,8 @@ async fn ask<J: Job>(txn: &Txn, jobs: &[J], due_at: Option<Timestamp>, lane: Lan
     for row in txn.query_all_raw(statement).await? {
         if row.try_get::<i32>("", "is_due")? == 1 {
             let lane = Lane::try_from_value(&row.try_get("", "lane")?)?;
-            txn.after_commit(Hint::Job { id: row.try_get("", "id")?, lane }).await;
+            let due_at = Timestamp(row.try_get("", "due_at")?);
+            txn.after_commit(Hint::Job(Due { id: row.try_get("", "id")?, lane, due_at })).await;
         }
     }
     Ok(())

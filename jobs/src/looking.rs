@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use entity::{Db, Timestamp, Txn, job, job::Lane};
+use entity::{
+    Db, Timestamp, Txn, job,
+    job::{Due, Lane},
+};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect,
     Statement,
@@ -11,11 +14,11 @@ use sea_orm::{
 use crate::{Job, UNFINISHED_MAX};
 
 /// The jobs of a lane that are due, the longest overdue first.
-pub async fn due(db: &Db, lane: Lane, limit: u64) -> Result<Vec<i64>, DbErr> {
+pub async fn due(db: &Db, lane: Lane, limit: u64) -> Result<Vec<Due>, DbErr> {
     let now = db.now().await?;
-    job::Entity::find()
+    let rows: Vec<(i64, Timestamp)> = job::Entity::find()
         .select_only()
-        .column(job::Column::Id)
+        .columns([job::Column::Id, job::Column::DueAt])
         .filter(job::Column::Lane.eq(lane))
         .filter(job::Column::DeadAt.is_null())
         .filter(job::Column::DueAt.lte(now))
@@ -23,7 +26,8 @@ pub async fn due(db: &Db, lane: Lane, limit: u64) -> Result<Vec<i64>, DbErr> {
         .limit(limit)
         .into_tuple()
         .all(db.reader())
-        .await
+        .await?;
+    Ok(rows.into_iter().map(|(id, due_at)| Due { id, lane, due_at }).collect())
 }
 
 /// Is there a live row for this job?

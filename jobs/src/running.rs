@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use entity::{Hint, Timestamp, Txn, job::Lane};
+use entity::{
+    Hint, Timestamp, Txn,
+    job::{Due, Lane},
+};
 use sea_orm::{ActiveEnum, ConnectionTrait, DbBackend, DbErr, Statement, Value};
 use ulid::Ulid;
 
@@ -177,6 +180,13 @@ impl Run {
         self.released(txn, &sql, vec![next.0.into(), background(), why.into()]).await
     }
 
+    /// The process that ran it stops. It is due at once, and nothing is counted against it.
+    pub async fn cut_off(&self, txn: &Txn) -> Result<Finished, Failure> {
+        let sql = self.next(txn, "unfinished = 0, last_error = 'its process was stopped'");
+        let now = txn.now().await?;
+        self.released(txn, &sql, vec![now.0.into(), self.own_lane()]).await
+    }
+
     /// It stays as a row that a person or the sweeper revives.
     pub async fn dead(&self, txn: &Txn, why: &str) -> Result<Finished, Failure> {
         let (now, now_value) = txn.now_sql("$3");
@@ -209,9 +219,10 @@ impl Run {
         let sql = format!("{sql} RETURNING lane, due_at");
         let statement = Statement::from_sql_and_values(txn.get_database_backend(), sql, all);
         let row = txn.query_one_raw(statement).await?.ok_or(Failure::Fenced)?;
-        if Timestamp(row.try_get("", "due_at")?) <= txn.now().await? {
+        let due_at = Timestamp(row.try_get("", "due_at")?);
+        if due_at <= txn.now().await? {
             let lane = Lane::try_from_value(&row.try_get("", "lane")?)?;
-            txn.after_commit(Hint::Job { id: self.job_id, lane }).await;
+            txn.after_commit(Hint::Job(Due { id: self.job_id, lane, due_at })).await;
         }
         Ok(Finished(()))
     }

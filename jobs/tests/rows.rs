@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use entity::{Clock, Db, Hint, ManualClock, PaymentId, Timestamp, Txn, job, job::Lane};
+use entity::{
+    Clock, Db, ManualClock, PaymentId, Timestamp, Txn, job,
+    job::{Due, Lane},
+};
 use jobs::{ConfirmPayment, Failure, LEASE, Run, UNFINISHED_MAX};
 use sea_orm::EntityTrait;
 
@@ -134,7 +137,7 @@ async fn failures_are_counted_apart_from_runs_that_never_reported_back() {
         assert!(run.is_suspect());
         rows.db.write(async |txn| run.dead(txn, "poison").await).await.map(drop).unwrap();
         assert!(rows.claim().await.is_none());
-        assert_eq!(jobs::due(&rows.db, Lane::Background, 10).await.unwrap(), Vec::<i64>::new());
+        assert_eq!(jobs::due(&rows.db, Lane::Background, 10).await.unwrap(), Vec::new());
         let overview = jobs::overview(&rows.db).await.unwrap();
         assert_eq!((overview[0].live, overview[0].dead), (0, 1));
     }
@@ -185,7 +188,7 @@ async fn whoever_waits_puts_the_job_into_the_quick_queue_until_it_has_run() {
         rows.db.write(async |txn| jobs::enqueue_urgently(txn, &rows.job, now).await).await.unwrap();
         let row = rows.row().await.unwrap();
         assert_eq!(row.lane, Lane::Interactive);
-        assert_eq!(hints.try_recv().unwrap(), (row.id, Lane::Interactive));
+        assert_eq!(hints.try_recv().unwrap(), Due { id: row.id, lane: Lane::Interactive, due_at: now });
         let run = rows.claim().await.unwrap();
         rows.db.write(async |txn| run.again_at(txn, now + LEASE).await).await.map(drop).unwrap();
         assert_eq!(rows.row().await.unwrap().lane, Lane::Background);
@@ -251,7 +254,6 @@ async fn many_writers_at_once_lose_nothing() {
             task.await.unwrap().unwrap();
         }
         assert_eq!(job::Entity::find().all(rows.db.reader()).await.unwrap().len(), 1);
-        rows.db.bus().tell(Hint::Job { id: 0, lane: Lane::Interactive });
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod process;
 pub mod patient;
+mod redis;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,6 +14,8 @@ use entity::{Clock, Db, DbOptions};
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, Database};
 use tempfile::TempDir;
+
+pub use redis::RedisServer;
 
 /// A database that a test has for itself.
 #[derive(Debug)]

@@ -192,6 +192,13 @@ fn config(
     let Merchant { mchid, certificate_serial, private_key, apiv3_key, public_key_id, public_key, apps } =
         merchant;
     let apps: Vec<String> = apps.iter().map(|app| format!("{} = \"{}\"", app.appid, app.kind)).collect();
+    let redis = match std::env::var("EVERPAID_TEST_REDIS") {
+        Ok(url) if database_url.starts_with("postgres") => {
+            let prefix = database_url.rsplit('/').next().unwrap_or_default();
+            format!("[redis]\nurl = \"{url}\"\nprefix = \"{prefix}\"\n")
+        }
+        _ => String::new(),
+    };
     format!(
         r#"
 public_url = "http://{api_addr}"
@@ -200,10 +207,13 @@ metrics_listen = "127.0.0.1:0"
 
 [database]
 url = "{database_url}"
+# The Postgres of a test run does not sync its files; a killed process needs no more than the kernel.
+allow_unsafe_durability = true
 # Many servers of this test share one Postgres.
 writers = 4
 readers = 2
 
+{redis}
 [wechat]
 base_url = "{simulator_url}"
 

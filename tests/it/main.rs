@@ -17,6 +17,7 @@ mod threats;
 mod requests;
 mod payers;
 mod payer_path;
+mod processes;
 mod figures;
 mod schema;
 mod repository;

@@ -378,16 +378,17 @@ async fn paid_where_wechat_signs_with_a_platform_certificate() {
     system.end().await;
 }
 
-/// Two more processes on one Postgres, an api and a worker that cannot hint at each other: what one
-/// writes down, another finds. On SQLite there is one process, and a second role is refused.
+/// Two processes on one Postgres, an api and a worker that cannot hint at each other, without Redis:
+/// what one writes down, another finds. On SQLite there is one process, and a second role is refused.
 #[tokio::test]
 async fn paid_with_api_and_worker_apart() {
-    for system in TestSystem::each().await {
+    for mut system in TestSystem::each().await {
         if system.database.name == "sqlite" {
             system.end().await;
             continue;
         }
         system.stop_everpaid().await;
+        system.change(|config| config.redis.url = None);
         let worker = system.start_apart(Roles::WORKER).await;
         system.resume_as(Roles::API).await;
         let order = system.place_order("T-1").await;

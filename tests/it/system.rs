@@ -8,7 +8,7 @@ use std::{
 };
 
 use entity::{
-    Clock, Db, Hint, ManualClock, OrderId, PaymentId, RefundId, Timestamp, case, job, money_entry,
+    Clock, Db, Hint, ManualClock, OrderId, PaymentId, RefundId, Timestamp, case, job, job::Due, money_entry,
     notification, order, order_event, payment, refund,
 };
 use everpaid::{
@@ -56,7 +56,7 @@ pub struct TestSystem {
     running: tokio::sync::Mutex<Option<Running>>,
     /// Of the everpaid that runs, or ran last.
     seen: Mutex<Seen>,
-    config: Config,
+    pub config: Config,
     _certificates: TempDir,
 }
 
@@ -156,6 +156,14 @@ impl TestSystem {
             merchants: [of(MERCHANT, API_KEY), of(OTHER_MERCHANT, OTHER_API_KEY)].into(),
             ..Config::simulated(&database.url, &simulator.url(), LINK_KEY)
         };
+        // The Postgres of a test run does not sync its files.
+        config.database.allow_unsafe_durability = true;
+        if database.name == "postgres"
+            && let Ok(redis) = std::env::var("EVERPAID_TEST_REDIS")
+        {
+            config.redis.url = Some(redis.into());
+            config.redis.prefix = database.url.rsplit('/').next().expect("a name").to_owned();
+        }
         let teahouse = config.merchants.get_mut(MERCHANT).expect("the teahouse");
         teahouse.apps.insert(UNBOUND_APP.to_owned(), AppKind::ServiceAccount.into());
         let system = Self {
@@ -214,8 +222,13 @@ impl TestSystem {
     /// Starts everpaid again with another configuration.
     pub async fn reconfigure(&mut self, change: impl FnOnce(&mut Config)) {
         self.stop_everpaid().await;
-        change(&mut self.config);
+        self.change(change);
         self.resume().await;
+    }
+
+    /// What everpaid is started with from now on.
+    pub fn change(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
     }
 
     /// Puts a wire between everpaid and WeChat Pay, which takes a new start.
@@ -227,7 +240,7 @@ impl TestSystem {
         wire
     }
 
-    /// Another process on the same database, with that role and no way to hint.
+    /// Another process on the same database, with that role.
     pub async fn start_apart(&self, roles: Roles) -> Running {
         let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let config = Config { listen: anywhere, ..self.config.clone() };
@@ -403,7 +416,7 @@ impl TestSystem {
             assert!(Instant::now() < end, "still busy: {busy:#?}");
             for job in busy.into_iter().filter(|job| job.due_at <= now) {
                 if told.insert((job.id, job.due_at, job.runs)) {
-                    db.bus().tell(Hint::Job { id: job.id, lane: job.lane });
+                    db.bus().tell(&Hint::Job(Due { id: job.id, lane: job.lane, due_at: job.due_at }));
                 }
             }
             // The end of a run is no hint, so look again soon.

@@ -27,7 +27,7 @@ test("the layout is the scaled one", () => {
   const roles = (role) => services.filter(([, service]) => service.command?.[0] === role).map(([name]) => name);
   assert.deepEqual(roles("api"), ["api-1", "api-2"]);
   assert.deepEqual(roles("worker"), ["worker-1", "worker-2", "worker-3"]);
-  assert.deepEqual(Object.keys(compose.services).sort(), ["api-1", "api-2", "grafana", "migrate", "postgres", "prometheus", "simulator", "worker-1", "worker-2", "worker-3"]);
+  assert.deepEqual(Object.keys(compose.services).sort(), ["api-1", "api-2", "grafana", "migrate", "postgres", "prometheus", "redis", "simulator", "worker-1", "worker-2", "worker-3"]);
 });
 
 test("Prometheus reads every process there is, by its role", () => {

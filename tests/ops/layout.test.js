@@ -20,6 +20,7 @@ const of_role = (...roles) => Object.keys(services).filter((name) => roles.inclu
 const directory = mkdtempSync(join(tmpdir(), "everpaid-layout-"));
 const database = `everpaid_layout_${process.pid}`;
 const postgres = process.env.EVERPAID_TEST_POSTGRES;
+const redis = process.env.EVERPAID_TEST_REDIS;
 /** Another one, for what a person does by hand. */
 const by_hand = `${database}_by_hand`;
 const sql = (statement) => execFileSync("psql", [`${postgres}/postgres`, "-qAtc", statement], { encoding: "utf8" });
@@ -46,6 +47,10 @@ function environment(name) {
     EVERPAID__METRICS_LISTEN: `127.0.0.1:${ports[name][8702]}`,
     EVERPAID__PUBLIC_URL: url("api-1"),
     EVERPAID__DATABASE__URL: `${postgres}/${database}`,
+    // The Postgres of a test run does not sync its files.
+    EVERPAID__DATABASE__ALLOW_UNSAFE_DURABILITY: "true",
+    EVERPAID__REDIS__URL: redis,
+    EVERPAID__REDIS__PREFIX: database,
     EVERPAID__WECHAT__BASE_URL: `http://127.0.0.1:${ports.simulator[8701]}`,
     EVERPAID__MERCHANTS__DEMO__PRIVATE_KEY_FILE: join(credentials, "apiclient_key.pem"),
     EVERPAID__MERCHANTS__DEMO__APIV3_KEY_FILE: join(credentials, "apiv3.key"),
@@ -102,7 +107,7 @@ const pay = ({ out_trade_no }) =>
 const is_paid = (api, { order }) => eventually(async () => assert.equal((await asked(url(api), `/v1/orders/${order.id}`)).order.status, "paid"));
 
 before(async () => {
-  assert.ok(postgres, "EVERPAID_TEST_POSTGRES names no server; test.sh starts one");
+  assert.ok(postgres && redis, "EVERPAID_TEST_POSTGRES or EVERPAID_TEST_REDIS names no server; test.sh starts both");
   for (const name of of_role("api", "worker", "simulator", "migrate")) {
     ports[name] = { 8700: await freePort(), 8701: await freePort(), 8702: await freePort() };
   }
@@ -138,7 +143,9 @@ test("what one api was asked for is paid and shown at the other", async () => {
 test("Prometheus reads every process, and the gauges of all say the same", async () => {
   const up = [...of_role("api"), ...of_role("worker")].length;
   await eventually(async () => assert.deepEqual((await prometheus.query('count by (role) (up{job="everpaid"} == 1)')).map(({ labels, value }) => [labels.role, value]).sort(), [["api", 2], ["worker", 3]]));
-  await eventually(async () => assert.deepEqual((await prometheus.query("sum(everpaid_database_up)")).map((one) => one.value), [up]));
+  for (const gauge of ["everpaid_database_up", "everpaid_redis_up"]) {
+    await eventually(async () => assert.deepEqual((await prometheus.query(`sum(${gauge})`)).map((one) => one.value), [up]));
+  }
   assert.deepEqual((await prometheus.query("max(everpaid_jobs_dead)")).map((one) => one.value), [0]);
 });
 
@@ -192,13 +199,14 @@ test("a person who follows docs/operations.md finds an order after a killed work
 trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
 ${bring_up}${use}wait`)
     .replace(/^export DATABASE_URL=.*$/m, `export DATABASE_URL=${postgres}/${by_hand}`)
+    .replace(/^export REDIS_URL=.*$/m, `export REDIS_URL=${redis} EVERPAID__REDIS__PREFIX=${by_hand}`)
     .replace("everpaid simulator", `everpaid simulator --listen 127.0.0.1:${free[8701]}`)
     .replace("../ops/everpaid.compose.toml", `${Object.keys(free).map((port) => `-e s/:${port}/:${free[port]}/`).join(" ")} ../ops/everpaid.compose.toml`)
     .replace("872$n", `$(cut -d' ' -f$n <<< "${free[8721]} ${free[8722]} ${free[8723]}")`);
   const home = join(directory, "by-hand");
   mkdirSync(home);
   symlinkSync(join(repository, "ops"), join(home, "ops"));
-  const options = { cwd: home, env: { PATH: `${dirname(everpaid)}:${process.env.PATH}` }, encoding: "utf8", timeout: 120_000, stdio: ["ignore", "pipe", "pipe"] };
+  const options = { cwd: home, env: { PATH: `${dirname(everpaid)}:${process.env.PATH}`, EVERPAID__DATABASE__ALLOW_UNSAFE_DURABILITY: "true" }, encoding: "utf8", timeout: 120_000, stdio: ["ignore", "pipe", "pipe"] };
   const printed = execFileSync("bash", ["-c", script], options);
   assert.equal(printed.match(/ is well$/gm).length, 5);
   assert.match(printed, /"SUCCESS"/);

@@ -1,15 +1,18 @@
 //! One run of one job: claim, handler, and what becomes of the row when the handler fails.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use entity::job::Lane;
+use entity::{
+    Timestamp,
+    job::{Due, Lane},
+};
 use futures::future::BoxFuture;
 use jobs::{Failure, Finished, Kind, RUN_LIMIT, Run, backoff, crash_point};
-use tokio::task::JoinError;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::{Context, claims::Claims, registry};
@@ -24,14 +27,23 @@ pub(crate) struct Engine {
     claims: Claims,
     dispatch: Dispatch,
     run_limit: Duration,
-    /// Handed to the transport and not yet claimed: the pump need not hand them out again.
-    handed_out: Mutex<HashSet<i64>>,
+    /// The process has no more time for what runs.
+    cut: CancellationToken,
+    /// Handed to a queue and not yet claimed here: the pump need not hand them out again.
+    handed_out: Mutex<HashMap<i64, HandedOut>>,
+}
+
+/// What was handed out, and when. Another process may have taken it: that is not heard of here.
+struct HandedOut {
+    due_at: Timestamp,
+    at: Instant,
+    forgotten_after: Duration,
 }
 
 /// Takes the job back even if the claim never comes back.
-struct HandedOut<'a>(&'a Engine, i64);
+struct TakesBack<'a>(&'a Engine, i64);
 
-impl Drop for HandedOut<'_> {
+impl Drop for TakesBack<'_> {
     fn drop(&mut self) {
         self.0.take_back(self.1);
     }
@@ -46,12 +58,19 @@ enum Outcome {
     Fenced,
     Panicked,
     TimedOut,
+    CutOff,
 }
 
 impl Engine {
     pub fn new(context: Context, lane: Lane, dispatch: Dispatch) -> Self {
         let claims = Claims::start(context.db.clone());
-        Self { context, lane, claims, dispatch, run_limit: RUN_LIMIT, handed_out: Mutex::default() }
+        let (cut, handed_out) = (CancellationToken::new(), Mutex::default());
+        Self { context, lane, claims, dispatch, run_limit: RUN_LIMIT, cut, handed_out }
+    }
+
+    /// What still runs when this is cancelled is cut off and given back.
+    pub fn until(self, cut: CancellationToken) -> Self {
+        Self { cut, ..self }
     }
 
     pub fn context(&self) -> &Context {
@@ -66,9 +85,19 @@ impl Engine {
         registry::concurrency(self.lane)
     }
 
-    /// Remembers that the job was handed out; false if it was already.
-    pub fn hand_out(&self, job_id: i64) -> bool {
-        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).insert(job_id)
+    /// Remembers that the job was handed out, for so long; false if it was already.
+    pub fn hand_out(&self, due: Due, forgotten_after: Duration) -> bool {
+        let mut handed_out = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_out = |one: &HandedOut| one.at.elapsed() < one.forgotten_after;
+        if handed_out.get(&due.id).is_some_and(|one| one.due_at == due.due_at && is_out(one)) {
+            return false;
+        }
+        // What others took leaves when the map has grown, not one by one.
+        if handed_out.len() >= 1024 && handed_out.len().is_power_of_two() {
+            handed_out.retain(|_, one| is_out(one));
+        }
+        handed_out.insert(due.id, HandedOut { due_at: due.due_at, at: Instant::now(), forgotten_after });
+        true
     }
 
     /// Forgets that the job was handed out, so that the pump may do so again.
@@ -83,7 +112,7 @@ impl Engine {
 
     /// Runs the job if it is due and free.
     pub async fn execute(&self, job_id: i64) {
-        let handed_out = HandedOut(self, job_id);
+        let handed_out = TakesBack(self, job_id);
         let claimed = self.claims.claim(job_id).await;
         // Only now: while the claim waits for the writer, the row is still due.
         drop(handed_out);
@@ -124,6 +153,7 @@ impl Engine {
             Outcome::Fenced => "fenced",
             Outcome::Panicked => "panicked",
             Outcome::TimedOut => "timed_out",
+            Outcome::CutOff => "cut_off",
         };
         metrics::counter!("everpaid_job_runs_total", "kind" => name, "outcome" => outcome).increment(1);
         metrics::histogram!("everpaid_job_run_seconds", "kind" => name).record(started.elapsed());
@@ -134,22 +164,27 @@ impl Engine {
         let (context, inner, dispatch) = (self.context.clone(), run.clone(), self.dispatch);
         // A task of its own: a panic in it is an answer here, and it can be ended.
         let mut task = tokio::spawn(async move { dispatch(kind, &context, &inner).await }.in_current_span());
-        let ended: Result<Result<Finished, Failure>, JoinError> =
-            match tokio::time::timeout(self.run_limit, &mut task).await {
-                Ok(ended) => ended,
-                Err(_) => {
-                    task.abort();
-                    // It may have finished while it was told to end.
-                    match task.await {
-                        Ok(ended) => Ok(ended),
-                        Err(_) => {
-                            tracing::error!(limit = ?self.run_limit, "the run took too long");
-                            self.lose(&run, "ran past its limit").await;
-                            return Outcome::TimedOut;
-                        }
+        let ended = tokio::select! {
+            ended = &mut task => Ok(ended),
+            () = tokio::time::sleep(self.run_limit) => Err(Outcome::TimedOut),
+            () = self.cut.cancelled() => Err(Outcome::CutOff),
+        };
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(outcome) => {
+                task.abort();
+                // It may have finished while it was told to end.
+                match task.await {
+                    Ok(ended) => Ok(ended),
+                    Err(_) if outcome == Outcome::CutOff => return self.give_back(&run).await,
+                    Err(_) => {
+                        tracing::error!(limit = ?self.run_limit, "the run took too long");
+                        self.lose(&run, "ran past its limit").await;
+                        return outcome;
                     }
                 }
-            };
+            }
+        };
         match ended {
             Ok(Ok(_finished)) => {
                 crash_point!("job.finished");
@@ -180,6 +215,13 @@ impl Engine {
         let ended =
             self.context.db.write(async |txn| run.failed(txn, why, txn.now().await? + wait).await).await;
         self.end(ended, Outcome::Retried)
+    }
+
+    /// The process stops: whatever the run had begun is found out by the next one, as after a crash,
+    /// only without the wait for the lease.
+    async fn give_back(&self, run: &Run) -> Outcome {
+        tracing::info!("the run was cut off because the process stops");
+        self.end(self.context.db.write(async |txn| run.cut_off(txn).await).await, Outcome::CutOff)
     }
 
     /// It was the run and nothing else: the process lives.

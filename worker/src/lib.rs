@@ -1,7 +1,7 @@
 //! Makes true what was written down.
 //!
 //! A job is one row ([`jobs`]). The `pump` takes due rows and hands their ids to apalis over a
-//! `transport`; apalis calls `execution`, which claims the row and runs its handler.
+//! `transport` (in memory, or in Redis for many processes); apalis calls `execution`, which claims the row and runs its handler.
 //! Handlers are listed in [`registry`]; the one place where a status changes is [`transition`].
 
 pub mod registry;
@@ -26,4 +26,5 @@ pub use budget::Budget;
 pub use context::{Context, Merchant};
 pub use policies::{Policies, Policy};
 pub use refunding::Identity;
+pub use transport::RedisAt;
 pub use worker::Worker;

@@ -1,17 +1,18 @@
-//! Takes due rows and hands their ids to the transport, never more than it has room for.
+//! Takes due rows and hands their ids to the first queue that is there, never more than it has room for.
 //!
 //! A hint of the bus saves the wait for the next scan; the scan is what is relied upon.
 
 use std::{sync::Arc, time::Duration};
 
+use entity::job::Due;
 use jobs::crash_point;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    execution::Engine,
-    transport::{Nudge, Transport},
-};
+use crate::{execution::Engine, transport::Transport};
+
+/// The queues of a lane, the preferred one first. The last is always there.
+pub(crate) type Queues = Arc<[Arc<dyn Transport>]>;
 
 /// How long a job that nobody hinted at may stay unseen.
 const SCAN_EVERY: Duration = Duration::from_millis(200);
@@ -23,7 +24,7 @@ const SCAN_LIMIT: Duration = Duration::from_secs(10);
 const SCAN_AGAIN: Duration = Duration::from_millis(20);
 
 /// Runs until it is told to stop.
-pub(crate) async fn run(engine: Arc<Engine>, queue: Arc<dyn Transport>, stop: CancellationToken) {
+pub(crate) async fn run(engine: Arc<Engine>, queues: Queues, stop: CancellationToken) {
     let mut hints = engine.context().db.bus().jobs();
     let mut hinting = true;
     let mut next_scan = tokio::time::Instant::now();
@@ -31,13 +32,13 @@ pub(crate) async fn run(engine: Arc<Engine>, queue: Arc<dyn Transport>, stop: Ca
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep_until(next_scan) => {
-                let full = scan(&engine, &*queue).await;
+                let full = scan(&engine, &queues).await;
                 next_scan = tokio::time::Instant::now() + if full { SCAN_AGAIN } else { SCAN_EVERY };
             }
             hint = hints.recv(), if hinting => match hint {
-                Ok((id, lane)) => {
-                    if lane == engine.lane() {
-                        offer(&engine, &*queue, id).await;
+                Ok(due) => {
+                    if due.lane == engine.lane() {
+                        offer(&engine, &queues, due).await;
                     }
                 }
                 // More was hinted at than could be remembered: look at the rows.
@@ -49,8 +50,8 @@ pub(crate) async fn run(engine: Arc<Engine>, queue: Arc<dyn Transport>, stop: Ca
 }
 
 /// Hands out what is due; true if there was more than fitted.
-async fn scan(engine: &Engine, queue: &dyn Transport) -> bool {
-    let room = queue.room().await;
+async fn scan(engine: &Engine, queues: &Queues) -> bool {
+    let room = queues.iter().find(|queue| queue.is_there()).map_or(0, |queue| queue.room());
     if room == 0 {
         return true;
     }
@@ -68,15 +69,25 @@ async fn scan(engine: &Engine, queue: &dyn Transport) -> bool {
     };
     crash_point!("pump.scanned");
     let full = due.len() >= room;
-    for id in due {
-        offer(engine, queue, id).await;
+    for due in due {
+        offer(engine, queues, due).await;
     }
     full
 }
 
-async fn offer(engine: &Engine, queue: &dyn Transport, id: i64) {
-    if engine.hand_out(id) && !queue.offer(Nudge { job_id: id }).await {
-        engine.take_back(id);
+/// Offers a job to the first queue that is there; one that goes away over it is followed by the next.
+async fn offer(engine: &Engine, queues: &Queues, due: Due) {
+    for queue in queues.iter().filter(|queue| queue.is_there()) {
+        if !engine.hand_out(due, queue.forgets_after()) {
+            break;
+        }
+        if queue.offer(due).await {
+            break;
+        }
+        engine.take_back(due.id);
+        if queue.is_there() {
+            break;
+        }
     }
     crash_point!("pump.offered");
 }

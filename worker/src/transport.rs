@@ -1,94 +1,60 @@
 //! How the id of a due job gets from the pump to apalis.
 //!
-//! [`Memory`] is a bounded channel of ours that feeds apalis' in-memory backend. Its own sink is
-//! never used, because it panics when it is shared with another task. A transport for many
-//! processes (apalis-redis) implements [`Transport`] with its own backend and the same
-//! [`run_worker`]; nothing else changes.
+//! [`Memory`] is a queue of this process alone. [`Redis`] is one for all of them, which splits the
+//! work among the workers; while Redis is away, the pump uses the other one.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{sync::Arc, time::Duration};
 
 use apalis::layers::WorkerBuilderExt;
 use apalis_core::{
-    backend::{
-        Backend, BackendConfig,
-        finalize::FinalizeBackend,
-        memory::{MemorySink, MemoryStorage, MemoryStorageError},
-    },
+    backend::{Backend, BackendConfig, finalize::FinalizeBackend},
     error::{BoxDynError, WorkerError},
     task::{
         Task,
-        builder::TaskBuilder,
         data::{AddExtension, Data},
         task_fn::TaskFn,
     },
     worker::{builder::WorkerBuilder, context::WorkerContext, lifecycle::LifecycleService},
 };
-use futures::{FutureExt, Sink, SinkExt, StreamExt, future::BoxFuture, stream};
-use tokio::sync::mpsc;
+use entity::job::Due;
+use futures::{FutureExt, future::BoxFuture};
+use serde::{Deserialize, Serialize};
 use tower::{Layer, Service, limit::ConcurrencyLimit};
 
 use crate::execution::Engine;
 
+mod memory;
+mod redis;
+
+pub(crate) use memory::Memory;
+pub(crate) use redis::Redis;
+pub use redis::RedisAt;
+
 /// A hint that a job is due. It carries no work, only the id of the row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Nudge {
     pub job_id: i64,
 }
 
 /// One queue. It may lose, repeat or reorder what it was given; the rows stay.
 pub(crate) trait Transport: Send + Sync + 'static {
-    /// How many more it will take now, as the queue itself says.
-    fn room(&self) -> BoxFuture<'_, usize>;
+    /// Does it answer? One that does not is passed over.
+    fn is_there(&self) -> bool {
+        true
+    }
 
-    /// Gives it a nudge; false if it is full or gone.
-    fn offer(&self, nudge: Nudge) -> BoxFuture<'_, bool>;
+    /// How many more it will take now, as the queue itself says.
+    fn room(&self) -> usize;
+
+    /// Hands a job on; false if it is full or gone.
+    fn offer(&self, due: Due) -> BoxFuture<'_, bool>;
+
+    /// After so long, what was handed on and not begun in this process may be handed on again.
+    fn forgets_after(&self) -> Duration;
 
     /// Runs one apalis worker on it until the worker is stopped or dies.
     fn work(&self, worker: WorkerContext, engine: Arc<Engine>)
     -> BoxFuture<'static, Result<(), WorkerError>>;
-}
-
-/// A channel inside this process. What waits in it survives the death of an apalis worker.
-pub(crate) struct Memory {
-    sender: mpsc::Sender<Nudge>,
-    /// A tokio receiver remembers one waker, so one live worker at a time.
-    receiver: Arc<Mutex<mpsc::Receiver<Nudge>>>,
-}
-
-impl Memory {
-    pub fn new(window: usize) -> Self {
-        let (sender, receiver) = mpsc::channel(window);
-        Self { sender, receiver: Arc::new(Mutex::new(receiver)) }
-    }
-
-    fn storage(&self) -> MemoryStorage<Nudge> {
-        let inert: Box<dyn Sink<Task<Nudge>, Error = MemoryStorageError> + Send + Sync + Unpin> =
-            Box::new(futures::sink::drain().sink_map_err(|never| match never {}));
-        let receiver = Arc::clone(&self.receiver);
-        let nudges = stream::poll_fn(move |cx| {
-            let mut receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner);
-            receiver.poll_recv(cx).map(|nudge| nudge.map(|nudge| TaskBuilder::new(nudge).build()))
-        });
-        MemoryStorage::new_with(MemorySink::new(Arc::new(futures::lock::Mutex::new(inert))), nudges.boxed())
-    }
-}
-
-impl Transport for Memory {
-    fn room(&self) -> BoxFuture<'_, usize> {
-        std::future::ready(self.sender.capacity()).boxed()
-    }
-
-    fn offer(&self, nudge: Nudge) -> BoxFuture<'_, bool> {
-        std::future::ready(self.sender.try_send(nudge).is_ok()).boxed()
-    }
-
-    fn work(
-        &self,
-        worker: WorkerContext,
-        engine: Arc<Engine>,
-    ) -> BoxFuture<'static, Result<(), WorkerError>> {
-        run_worker(worker, self.storage(), engine)
-    }
 }
 
 type Handler = fn(Nudge, Data<Arc<Engine>>) -> BoxFuture<'static, Result<(), BoxDynError>>;
@@ -99,7 +65,7 @@ type Inner =
 /// Builds and runs an apalis worker over any backend.
 ///
 /// The bounds can only be written with the handler as a pointer and the middleware spelt out.
-pub(crate) fn run_worker<B, O>(
+fn run_worker<B, O>(
     worker: WorkerContext,
     backend: B,
     engine: Arc<Engine>,

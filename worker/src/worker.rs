@@ -5,44 +5,74 @@ use std::{sync::Arc, time::Duration};
 use apalis_core::worker::context::WorkerContext;
 use entity::{Db, job::Lane};
 use jobs::SweepOverdue;
+use redis::RedisError;
 use sea_orm::DbErr;
-use tokio::time::Instant;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::{
     Context,
     execution::Engine,
     pump, registry,
-    transport::{Memory, Transport},
+    transport::{Memory, Redis, RedisAt, Transport},
 };
 
 /// Runs jobs until it is stopped.
 #[derive(Debug)]
 pub struct Worker {
     stop: CancellationToken,
-    tasks: TaskTracker,
+    cut: CancellationToken,
+    tasks: JoinSet<()>,
 }
 
 impl Worker {
-    /// Starts both lanes over the in-memory transport.
-    pub fn start(context: &Context) -> Self {
-        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    /// Starts both lanes: over a queue in Redis if there is one, and over one in memory, which is the
+    /// only one without Redis and the other one while Redis is away.
+    pub fn start(context: &Context, redis: Option<&RedisAt>) -> Result<Self, RedisError> {
+        let (stop, cut, mut tasks) = (CancellationToken::new(), CancellationToken::new(), JoinSet::new());
         for lane in Lane::ALL {
-            let engine = Arc::new(Engine::new(context.clone(), lane, registry::dispatch));
-            let queue: Arc<dyn Transport> = Arc::new(Memory::new(registry::WINDOW));
-            tasks.spawn(pump::run(engine.clone(), queue.clone(), stop.clone()));
-            tasks.spawn(keep_working(engine, queue, stop.clone()));
+            let engine = Arc::new(Engine::new(context.clone(), lane, registry::dispatch).until(cut.clone()));
+            let mut queues: Vec<Arc<dyn Transport>> = Vec::new();
+            if let Some(at) = redis {
+                let redis = Redis::new(at, lane, registry::WINDOW, context.db.clock().clone())?;
+                let redis = Arc::new(redis);
+                tasks.spawn(redis.clone().keep_measuring(stop.clone()));
+                queues.push(redis);
+            }
+            queues.push(Arc::new(Memory::new(registry::WINDOW)));
+            for queue in &queues {
+                tasks.spawn(keep_working(engine.clone(), queue.clone(), stop.clone()));
+            }
+            tasks.spawn(pump::run(engine, queues.into(), stop.clone()));
         }
         tasks.spawn(keep_sweeping(context.db.clone(), stop.clone()));
-        tasks.close();
-        Self { stop, tasks }
+        Ok(Self { stop, cut, tasks })
     }
 
-    /// Takes no new job and waits for those that run.
-    pub async fn stop(self) {
+    /// Comes back only when a part of it has ended that never should. What is left may look alive and
+    /// do nothing, so the process had better end.
+    pub async fn failed(&mut self) {
+        self.tasks.join_next().await;
+    }
+
+    /// Takes no new job, and waits so long for those that run. What runs still is cut off and given
+    /// back: another process may take it at once.
+    pub async fn stop(mut self, patience: Duration) {
+        /// For the write that gives a job back.
+        const GIVING_BACK: Duration = Duration::from_secs(3);
+
         self.stop.cancel();
-        self.tasks.wait().await;
+        let mut all_ended = async || while self.tasks.join_next().await.is_some() {};
+        if timeout(patience, all_ended()).await.is_err() {
+            self.cut.cancel();
+            if timeout(GIVING_BACK, all_ended()).await.is_err() {
+                tracing::warn!("some jobs could not be given back; their leases will run out");
+            }
+        }
     }
 }
 
@@ -70,7 +100,7 @@ async fn ask_for_a_sweep(db: &Db) -> Result<(), DbErr> {
 
 /// Runs an apalis worker, and a new one when it dies: after a pause that doubles from 20 ms to
 /// 1.28 s and is short again once a worker has lived for 5 s.
-async fn keep_working(engine: Arc<Engine>, queue: Arc<dyn Transport>, stop: CancellationToken) {
+pub(crate) async fn keep_working(engine: Arc<Engine>, queue: Arc<dyn Transport>, stop: CancellationToken) {
     const PAUSE_MIN: Duration = Duration::from_millis(20);
     const PAUSE_MAX: Duration = Duration::from_millis(1280);
     const HEALTHY_AFTER: Duration = Duration::from_secs(5);

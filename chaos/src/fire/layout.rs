@@ -11,11 +11,16 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use entity::{Clock, Db, DbOptions};
+use futures::future::join_all;
 use simulator::{AppKind, MerchantCredentials};
 use tempfile::TempDir;
-use testkit::process::{Process, free_port};
+use testkit::{
+    RedisServer,
+    process::{Process, free_port},
+};
 use tokio::{
     process::Command,
+    sync::Mutex,
     time::{Instant, sleep},
 };
 
@@ -51,6 +56,8 @@ pub enum Between {
     Shop,
     /// Everpaid and Postgres.
     Database,
+    /// Everpaid and Redis.
+    Redis,
 }
 
 pub struct Layout {
@@ -61,6 +68,8 @@ pub struct Layout {
     pub native_app: String,
     pub mini_program: String,
     pub postgres: Option<Postgres>,
+    /// Beside Postgres.
+    pub redis: Option<Mutex<RedisServer>>,
     wires: BTreeMap<Between, Wire>,
     executable: PathBuf,
     simulator: Option<Process>,
@@ -96,6 +105,10 @@ impl Layout {
             Database::Sqlite => None,
             Database::Postgres => Some(Postgres::start().await?),
         };
+        let redis = postgres.is_some().then(RedisServer::start);
+        if let Some(redis) = &redis {
+            wires.insert(Between::Redis, Wire::lay(vec![local(redis.port())]));
+        }
         let database_url = match &postgres {
             None => format!("sqlite://{}", directory.path().join("everpaid.sqlite").display()),
             Some(postgres) => {
@@ -144,6 +157,7 @@ impl Layout {
             native_app,
             mini_program,
             postgres,
+            redis: redis.map(Mutex::new),
             wires,
             executable: executable.to_owned(),
             simulator: Some(simulator),
@@ -197,8 +211,8 @@ impl Layout {
     /// Ends everything in order; what does not end so is said.
     pub async fn end(mut self) -> Vec<String> {
         let mut wrong = Vec::new();
-        for member in &self.members {
-            if let Err(error) = member.stop().await {
+        for stopped in join_all(self.members.iter().map(Member::stop)).await {
+            if let Err(error) = stopped {
                 wrong.push(format!("{error:#}"));
             }
         }
@@ -265,13 +279,19 @@ fn config(database_url: &str, wires: &BTreeMap<Between, Wire>, merchant: &Mercha
             format!("{} = \"{kind}\"", app.appid)
         })
         .collect();
+    let redis = wires
+        .get(&Between::Redis)
+        .map_or_else(String::new, |wire| format!("[redis]\nurl = \"redis://{}\"", wire.addr));
     format!(
         r#"
 public_url = "{api}"
+# Whoever finds nobody listening goes to the next one.
+drain_seconds = 0
 
 [database]
 url = "{database_url}"
 writers = 8
+{redis}
 
 [wechat]
 base_url = "{wechat}"

@@ -46,6 +46,12 @@ pub enum Kind {
     Roll,
     /// Postgres ends without a word to its disk.
     DatabaseCrash,
+    /// Redis is emptied.
+    RedisFlush,
+    /// Redis stands still.
+    RedisPause,
+    /// Redis is killed, and comes back empty after a while.
+    RedisLoss,
     /// Something between two parties breaks.
     Cut(Between),
     /// WeChat Pay is away, or talks nonsense.
@@ -77,6 +83,9 @@ pub enum Blow {
     Freeze(usize),
     Roll,
     DatabaseCrash,
+    RedisFlush,
+    RedisPause,
+    RedisLoss,
     Wire(Between, State),
     WeChat(Fault),
     ShopDown,
@@ -203,7 +212,14 @@ impl Profile {
         ];
         let is_alone = database == Database::Sqlite;
         if !is_alone {
-            blows.extend([(Kind::DatabaseCrash, 2), cut(Between::Database)]);
+            blows.extend([
+                (Kind::DatabaseCrash, 2),
+                cut(Between::Database),
+                (Kind::RedisFlush, 2),
+                (Kind::RedisPause, 1),
+                (Kind::RedisLoss, 1),
+                cut(Between::Redis),
+            ]);
         }
         Self {
             orders: 6000,
@@ -310,6 +326,9 @@ fn draw_blow(kind: Kind, turn: u32, profile: &Profile, chance: &mut StdRng) -> (
         Kind::Freeze => (profile.freeze, Blow::Freeze(usize::MAX - member)),
         Kind::Roll => (Duration::ZERO, Blow::Roll),
         Kind::DatabaseCrash => (Duration::ZERO, Blow::DatabaseCrash),
+        Kind::RedisFlush => (Duration::ZERO, Blow::RedisFlush),
+        Kind::RedisPause => (profile.away_max, Blow::RedisPause),
+        Kind::RedisLoss => (away(chance, profile.away_max), Blow::RedisLoss),
         Kind::Cut(between) => {
             let states = [
                 State::Reset,
@@ -354,6 +373,9 @@ impl Strike {
             Blow::Freeze(_) => "freeze".to_owned(),
             Blow::Roll => "roll".to_owned(),
             Blow::DatabaseCrash => "database crash".to_owned(),
+            Blow::RedisFlush => "redis flush".to_owned(),
+            Blow::RedisPause => "redis pause".to_owned(),
+            Blow::RedisLoss => "redis loss".to_owned(),
             Blow::Wire(between, state) => {
                 let state = match state {
                     State::Clear => "clear",

@@ -120,8 +120,8 @@ impl World {
     /// The pump would find it by itself, 200 ms of real time later.
     async fn hint_at_what_is_due(&self) -> anyhow::Result<()> {
         for lane in Lane::ALL {
-            for id in jobs::due(self.db(), lane, u32::MAX.into()).await? {
-                self.db().bus().tell(Hint::Job { id, lane });
+            for due in jobs::due(self.db(), lane, u32::MAX.into()).await? {
+                self.db().bus().tell(&Hint::Job(due));
             }
         }
         Ok(())

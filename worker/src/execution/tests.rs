@@ -56,6 +56,26 @@ impl Bench {
     }
 }
 
+#[tokio::test]
+async fn what_runs_when_the_process_stops_is_given_back_at_once() {
+    let endless: Dispatch = |_, _, _| std::future::pending().boxed();
+    for mut bench in Bench::each(endless).await {
+        let cut = CancellationToken::new();
+        bench.engine = bench.engine.until(cut.clone());
+        let id = bench.row().await.unwrap().id;
+        let stops = async {
+            while bench.row().await.unwrap().lease.is_none() {
+                tokio::task::yield_now().await;
+            }
+            cut.cancel();
+        };
+        tokio::join!(bench.engine.execute(id), stops);
+        let row = bench.row().await.unwrap();
+        assert_eq!((row.lease, row.due_at, row.unfinished), (None, bench.clock.now(), 0));
+        assert_eq!(row.failures, 0, "nothing is counted against it");
+    }
+}
+
 /// For runs that never end.
 const SHORTLY: Duration = Duration::from_millis(20);
 
@@ -199,7 +219,7 @@ async fn poison_among_good_jobs_is_put_away_and_holds_nobody_up() {
         let engine = Arc::new(engine);
         let queue: Arc<dyn Transport> = Arc::new(Memory::new(registry::WINDOW));
         let stop = CancellationToken::new();
-        let pumping = tokio::spawn(pump::run(engine.clone(), queue.clone(), stop.clone()));
+        let pumping = tokio::spawn(pump::run(engine.clone(), [queue.clone()].into(), stop.clone()));
         let name = format!("poison-{}", database.name);
         let mut working = tokio::spawn(queue.work(WorkerContext::new(&name), engine));
 

@@ -6,13 +6,16 @@ use std::{
 };
 
 use apalis_core::error::WorkerError;
-use entity::{Clock, PaymentId, job};
+use entity::{
+    Clock, PaymentId,
+    job::{self, Due},
+};
 use futures::{FutureExt, future::BoxFuture};
 use jobs::ConfirmPayment;
 use sea_orm::{EntityTrait, PaginatorTrait};
 
 use super::*;
-use crate::{execution::Dispatch, transport::Nudge, webhooks::Sender};
+use crate::{execution::Dispatch, webhooks::Sender};
 
 /// A queue whose first workers die: at once, and with work in hand.
 struct Flaky {
@@ -21,12 +24,16 @@ struct Flaky {
 }
 
 impl Transport for Flaky {
-    fn room(&self) -> BoxFuture<'_, usize> {
+    fn room(&self) -> usize {
         self.memory.room()
     }
 
-    fn offer(&self, nudge: Nudge) -> BoxFuture<'_, bool> {
-        self.memory.offer(nudge)
+    fn offer(&self, due: Due) -> BoxFuture<'_, bool> {
+        self.memory.offer(due)
+    }
+
+    fn forgets_after(&self) -> Duration {
+        self.memory.forgets_after()
     }
 
     fn work(
@@ -63,9 +70,10 @@ async fn more_jobs_than_fit_are_all_done_although_workers_die() {
 
         let context = Context::new(db.clone(), HashMap::new(), Sender::new().unwrap());
         let engine = Arc::new(Engine::new(context, Lane::Background, DONE));
-        let queue = Arc::new(Flaky { memory: Memory::new(7), deaths_left: AtomicU32::new(3) });
+        let queue: Arc<dyn Transport> =
+            Arc::new(Flaky { memory: Memory::new(7), deaths_left: AtomicU32::new(3) });
         let stop = CancellationToken::new();
-        let pumping = tokio::spawn(pump::run(engine.clone(), queue.clone(), stop.clone()));
+        let pumping = tokio::spawn(pump::run(engine.clone(), [queue.clone()].into(), stop.clone()));
         let working = tokio::spawn(keep_working(engine, queue, stop.clone()));
         let all_done = async {
             while job::Entity::find().count(db.reader()).await.unwrap() > 0 {

@@ -43,7 +43,7 @@ impl Bench {
     }
 
     async fn claim(&self) -> Run {
-        let id = jobs::due(self.db(), entity::job::Lane::Interactive, 1).await.unwrap()[0];
+        let id = jobs::due(self.db(), entity::job::Lane::Interactive, 1).await.unwrap()[0].id;
         self.db().write(async |txn| jobs::claim(txn, id).await).await.unwrap().unwrap()
     }
 
