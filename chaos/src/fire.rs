@@ -6,29 +6,26 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fmt,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use anyhow::{Context, ensure};
-use entity::{Clock, Db, Timestamp, money_entry, payment};
+use anyhow::Context;
+use entity::{Clock, Db, Timestamp, payment};
 use futures::{StreamExt, stream};
 use reqwest::Method;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use simulator::Ledger;
-use testkit::RedisServer;
 use tokio::{
     sync::Semaphore,
-    task::{JoinSet, block_in_place},
+    task::JoinSet,
     time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
     figures::Figures,
     oracle::{self, Allowed, Findings, Witnesses},
-    sink::Heard,
 };
 
 mod plan;
@@ -38,21 +35,23 @@ mod postgres;
 mod wire;
 mod shop;
 mod planted;
+mod strikes;
+mod report;
 
 pub use layout::{Between, Database};
 pub use member::Executables;
 pub use plan::{Kind, Profile};
+pub use report::Report;
 
 use layout::Layout;
-use plan::{Blow, Plan, Purchase, STEPS_OF_API, STEPS_OF_WORKER, Strike};
+use plan::{Plan, Purchase};
+use report::{Struck, calls_per_second, paid_and_told, recoveries};
 use shop::{Answered, Shop};
 
 /// So many orders are under way at once; the others wait for their turn.
 const AT_ONCE: usize = 200;
 /// How often it is looked whether everything has come to its end.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// The longest that a crashed database may take to recover.
-const DATABASE_AWAY_MAX: Duration = Duration::from_secs(60);
 /// How often the calls to WeChat Pay are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(250);
 /// So many questions to the simulator at once.
@@ -62,9 +61,6 @@ const ASKED_AT_ONCE: usize = 16;
 const RUNG_MAX: Duration = Duration::from_secs(60);
 /// In fair weather.
 const LOOKS_AGAIN_AFTER: Duration = Duration::from_secs(30);
-/// So many differences are printed.
-const PRINTED: usize = 20;
-
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// How much: for every change, or for a night.
@@ -111,47 +107,6 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     let report = burn(&profile, options.database, seed, &executables).await?;
     println!("{report}");
     Ok(report.is_good())
-}
-
-/// What a run came to.
-pub struct Report {
-    pub planned: u64,
-    pub findings: Findings,
-    figures: Figures,
-    faults: BTreeMap<String, u64>,
-    /// From the end of a blow until the shop was told of the first payment that was made after it; the
-    /// longest of each kind.
-    recovery: BTreeMap<String, Duration>,
-    /// How long it took in fair weather until everything had come to its end.
-    settled_in: Duration,
-    /// Payments that the page had to ask about in the end.
-    asked_about: usize,
-    placed_in: Duration,
-    /// From the payment until the shop was told, in order.
-    told_after: Vec<Duration>,
-    pub died_at_step: u64,
-    ended: u64,
-    /// Tries to notify that were answered with 401.
-    pub not_believed: u64,
-    /// How many jobs were due at once, and how long they took.
-    pub backlog: Option<(u32, Duration)>,
-    /// Calls to WeChat Pay a second while it was away, and otherwise.
-    pub calls: [f64; 2],
-    /// By role, in KiB.
-    resident_max: BTreeMap<&'static str, u64>,
-    /// What was written down, if something was wrong.
-    kept: Option<PathBuf>,
-}
-
-/// A blow that was struck.
-struct Struck {
-    name: String,
-    /// By the machine's clock, which is the simulator's too.
-    began: Timestamp,
-    ended: Timestamp,
-    shifts_time: bool,
-    /// WeChat Pay was away.
-    is_outage: bool,
 }
 
 /// A run in progress.
@@ -243,117 +198,12 @@ impl Fire {
         answered
     }
 
-    async fn strike(&self, strike: &Strike) -> anyhow::Result<()> {
-        let members = &self.layout.members;
-        let member = |nth: usize| &members[nth % members.len()];
-        let began = Clock::System.now();
-        match &strike.blow {
-            Blow::Kill(nth) => member(*nth).kill(None).await?,
-            Blow::KillAtStep(nth, step, passes) => {
-                let member = member(*nth);
-                let steps: Vec<_> = match member.spec.role {
-                    "api" => STEPS_OF_API.to_vec(),
-                    "worker" => STEPS_OF_WORKER.to_vec(),
-                    _ => [STEPS_OF_API.as_slice(), &STEPS_OF_WORKER].concat(),
-                };
-                let step = steps[*step as usize % steps.len()];
-                member.kill(Some(format!("{step}={passes}*off->return"))).await?;
-            }
-            // Counted from the end.
-            Blow::Freeze(nth) => {
-                let last = &members[members.len() - 1 - (usize::MAX - nth) % members.len()];
-                last.freeze(strike.lasts).await?;
-            }
-            Blow::Roll => {
-                for member in members {
-                    member.restart(&self.layout.http).await?;
-                }
-            }
-            Blow::DatabaseCrash => self.layout.postgres.as_ref().context("no Postgres")?.crash().await?,
-            Blow::RedisFlush => {
-                let redis = self.redis().await?;
-                let said = block_in_place(|| redis.say(&["FLUSHALL"]));
-                ensure!(said == "OK", "FLUSHALL: {said}");
-            }
-            Blow::RedisPause => {
-                let redis = self.redis().await?;
-                redis.freeze();
-                sleep(strike.lasts).await;
-                redis.thaw();
-            }
-            Blow::RedisLoss => {
-                let mut redis = self.redis().await?;
-                block_in_place(|| redis.kill());
-                sleep(strike.lasts).await;
-                block_in_place(|| redis.start_again());
-            }
-            Blow::Wire(between, state) => {
-                let wire = self.layout.wire(*between).context("no such wire")?;
-                wire.set(*state);
-                sleep(strike.lasts).await;
-                wire.set(wire::State::Clear);
-            }
-            Blow::WeChat(fault) => {
-                let id = self.wechat(fault).await?;
-                sleep(strike.lasts).await;
-                // The one that is over by itself has no number any more.
-                self.shop.control(Method::DELETE, &format!("faults/{id}"), None).await?;
-            }
-            Blow::ShopDown => {
-                self.layout.sink.set_down(true);
-                sleep(strike.lasts).await;
-                self.layout.sink.set_down(false);
-            }
-            Blow::Clock(nth, seconds) => {
-                let member = member(*nth);
-                member.set_clock(*seconds)?;
-                sleep(strike.lasts).await;
-                member.set_clock(0)?;
-            }
-            Blow::Poison(count) => self.poison(*count).await?,
-            Blow::Backlog(count) => {
-                let drained_in = planted::backlog(&self.db, *count).await?;
-                lock(&self.backlog).replace((*count, drained_in));
-            }
-        }
-        let (name, ended) = (strike.name(), Clock::System.now());
-        let shifts_time = matches!(strike.blow, Blow::Clock(..));
-        let is_outage = matches!(strike.blow, Blow::WeChat(_));
-        lock(&self.struck).push(Struck { name, began, ended, shifts_time, is_outage });
-        Ok(())
-    }
-
-    /// One blow at a time: nobody can empty what stands still.
-    async fn redis(&self) -> anyhow::Result<tokio::sync::MutexGuard<'_, RedisServer>> {
-        Ok(self.layout.redis.as_ref().context("there is no Redis")?.lock().await)
-    }
-
     async fn count_calls(&self) {
         let Some(wire) = self.layout.wire(Between::WeChat) else { return };
         loop {
             lock(&self.calls).push((Clock::System.now(), wire.requests()));
             sleep(COUNT_EVERY).await;
         }
-    }
-
-    async fn wechat(&self, fault: &simulator::Fault) -> anyhow::Result<u64> {
-        let (status, said) =
-            self.shop.control(Method::POST, "faults", Some(&serde_json::to_value(fault)?)).await?;
-        ensure!(status.is_success(), "a fault at WeChat Pay: {status} {said}");
-        said["id"].as_u64().context("a fault without a number")
-    }
-
-    async fn poison(&self, count: u32) -> anyhow::Result<()> {
-        let began = Instant::now();
-        let planted = loop {
-            match planted::poison(&self.db, count).await {
-                // The database may be down at this moment; then nothing was written.
-                Err(_) if began.elapsed() < DATABASE_AWAY_MAX => sleep(LOOK_EVERY).await,
-                planted => break planted?,
-            }
-        };
-        lock(&self.poison).extend(planted);
-        Ok(())
     }
 
     /// Fair weather, until everything has come to its end or will not. Says how long that took, and how
@@ -539,137 +389,5 @@ fn judge_answers(witnesses: &Witnesses, answered: &[Answered], taken_in: &[Strin
         witnesses.notifications.iter().map(|notification| notification.wechat_id.as_str()).collect();
     for id in taken_in.iter().filter(|id| !there.contains(id.as_str())) {
         found.lost.push(format!("notification {id} was acknowledged and is gone"));
-    }
-}
-
-/// When each order was paid at WeChat Pay and when the shop was told so, both by the machine's clock; in
-/// the order of the telling.
-fn paid_and_told(witnesses: &Witnesses, heard: &Heard) -> Vec<(Timestamp, Timestamp)> {
-    let paid_at: BTreeMap<_, _> = witnesses
-        .ledger
-        .payments
-        .iter()
-        .map(|taken| (taken.transaction_id.as_str(), Timestamp(taken.paid_at_ms)))
-        .collect();
-    let of_order: BTreeMap<_, _> = witnesses
-        .entries
-        .iter()
-        .filter(|entry| entry.kind == money_entry::Kind::Payment)
-        .filter_map(|entry| Some((entry.order_id.as_str(), *paid_at.get(entry.reference.as_str())?)))
-        .collect();
-    let told = heard.events.values().filter(|event| event.kind == "order.paid");
-    let mut spans: Vec<_> =
-        told.filter_map(|event| Some((*of_order.get(event.order_id.as_str())?, event.heard_at))).collect();
-    spans.sort_by_key(|(_, told_at)| *told_at);
-    spans
-}
-
-fn recoveries(told: &[(Timestamp, Timestamp)], struck: &[Struck]) -> BTreeMap<String, Duration> {
-    let mut slowest: BTreeMap<String, Duration> = BTreeMap::new();
-    for one in struck {
-        if let Some((_, told_at)) = told.iter().find(|(paid_at, _)| *paid_at >= one.ended) {
-            let span = slowest.entry(one.name.clone()).or_default();
-            *span = told_at.since(one.ended).max(*span);
-        }
-    }
-    slowest
-}
-
-/// Calls a second while WeChat Pay was away, and otherwise.
-fn calls_per_second(counts: &[(Timestamp, u64)], struck: &[Struck]) -> [f64; 2] {
-    let is_away =
-        |at: Timestamp| struck.iter().any(|one| one.is_outage && one.began <= at && at <= one.ended);
-    let mut sums = [(0, Duration::ZERO); 2];
-    for pair in counts.windows(2) {
-        let [(from, before), (until, after)] = [pair[0], pair[1]];
-        // What is only partly within says nothing.
-        if is_away(from) == is_away(until) {
-            let (calls, span) = &mut sums[usize::from(!is_away(from))];
-            *calls += after - before;
-            *span += until.since(from);
-        }
-    }
-    #[expect(clippy::cast_precision_loss, reason = "no run makes 2^53 calls")]
-    sums.map(|(calls, span)| calls as f64 / span.as_secs_f64().max(f64::MIN_POSITIVE))
-}
-
-impl Report {
-    /// A system that does nothing does nothing wrong, and a run in which nothing happens proves nothing.
-    pub fn is_good(&self) -> bool {
-        self.findings.is_clean() && self.is_alive()
-    }
-
-    fn is_alive(&self) -> bool {
-        self.figures.finished * 10 >= self.planned * 9
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |counts: &BTreeMap<String, u64>| {
-            counts.iter().map(|(what, count)| format!("{what} {count}")).collect::<Vec<_>>().join(", ")
-        };
-        let slowest = self.recovery.iter().max_by_key(|(_, span)| **span);
-        let slowest = slowest.map_or_else(
-            || "none".to_owned(),
-            |(what, span)| format!("{:.2} s after {what}", span.as_secs_f64()),
-        );
-        let memory = self.resident_max.iter().map(|(role, kib)| format!("{role} {} MiB", kib / 1024));
-        let known = |came: bool| {
-            self.figures.known(came).map_or_else(
-                || "none".to_owned(),
-                |[p50, p99, max]| format!("p50 {p50:.2} s p99 {p99:.2} s max {max:.2} s"),
-            )
-        };
-        writeln!(
-            f,
-            "orders {}, payments {}, faults {} ({}), {}, slowest recovery {slowest}, \
-             paid and known with notification {}, without {}, memory {}",
-            self.figures.orders,
-            self.figures.payments,
-            self.faults.values().sum::<u64>(),
-            list(&self.faults),
-            self.findings,
-            known(true),
-            known(false),
-            memory.collect::<Vec<_>>().join(", "),
-        )?;
-        write!(f, "{}", self.figures)?;
-        let recovery = self.recovery.iter().map(|(what, span)| format!("{what} {:.2} s", span.as_secs_f64()));
-        writeln!(f, "slowest recovery after each: {}", recovery.collect::<Vec<_>>().join(", "))?;
-        if let Some(last) = self.told_after.len().checked_sub(1) {
-            let [p50, p99, max] = [50, 99, 100].map(|part| self.told_after[last * part / 100].as_secs_f64());
-            writeln!(f, "paid and told: p50 {p50:.2} s, p99 {p99:.2} s, max {max:.2} s")?;
-        }
-        writeln!(
-            f,
-            "sold in {:.0} s, at rest {:.1} s later, asked about in the end {}; died at a named step {}, ended \
-             unasked {}",
-            self.placed_in.as_secs_f64(),
-            self.settled_in.as_secs_f64(),
-            self.asked_about,
-            self.died_at_step,
-            self.ended
-        )?;
-        let [away, otherwise] = self.calls;
-        writeln!(
-            f,
-            "calls to WeChat Pay a second: {away:.1} while it was away, {otherwise:.1} otherwise; \
-             notifications not believed {}",
-            self.not_believed
-        )?;
-        if let Some((count, drained_in)) = self.backlog {
-            writeln!(f, "{count} jobs due at once were done in {:.1} s", drained_in.as_secs_f64())?;
-        }
-        for (kind, what) in self.findings.all().take(PRINTED) {
-            writeln!(f, "  {kind}: {what}")?;
-        }
-        if !self.is_alive() {
-            writeln!(f, "fewer than nine in ten orders came to their end")?;
-        }
-        if let Some(kept) = &self.kept {
-            writeln!(f, "what was written down is in {}", kept.display())?;
-        }
-        Ok(())
     }
 }
