@@ -106,6 +106,14 @@ pub async fn run(options: &Options) -> anyhow::Result<bool> {
     let executables = Executables::new(&std::env::current_exe()?, options.previous.as_deref());
     let report = burn(&profile, options.database, seed, &executables).await?;
     println!("{report}");
+    if !report.is_good() {
+        let (size, database) = (format!("{:?}", options.profile), format!("{:?}", options.database));
+        let (size, database) = (size.to_lowercase(), database.to_lowercase());
+        println!(
+            "the same plan again: --profile {size} --database {database} --orders {} --seed {seed}",
+            report.planned
+        );
+    }
     Ok(report.is_good())
 }
 

@@ -237,16 +237,16 @@ impl Profile {
         }
     }
 
-    /// Half an hour and more.
+    /// More than half an hour, and a quarter of one for what a clock that was ahead has put off.
     pub fn night(database: Database) -> Self {
         let pr = Self::pr(database);
         Self {
-            orders: 100_000,
-            span: Duration::from_secs(30 * 60),
+            orders: 60_000,
+            span: Duration::from_secs(40 * 60),
             rest: Duration::from_secs(15 * 60),
-            blows: pr.blows.into_iter().map(|(kind, times)| (kind, times * 16)).collect(),
+            blows: pr.blows.into_iter().map(|(kind, times)| (kind, times * 8)).collect(),
             step: 600,
-            away_max: Duration::from_secs(30),
+            away_max: Duration::from_secs(12),
             freeze: LONG_FREEZE,
             backlog: 100_000,
             ..pr

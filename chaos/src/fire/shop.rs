@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Nobody is away for so long.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// As the answer says (`Retry-After`).
 const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
@@ -100,11 +100,11 @@ impl Shop {
                 paid?;
             }
         }
-        if matches!(course, Course::PaysAndAsks(_)) {
+        // Who wants it back has looked whether it is paid.
+        if matches!(course, Course::PaysAndAsks(_)) || gives_back.is_some() {
             self.ask_until_paid(&id, &text(&payment["id"])?).await?;
         }
         if let Some(part) = gives_back {
-            self.is_paid(&id).await?;
             let asked = json!({
                 "merchant_refund_no": format!("BACK-{number}"),
                 "amount": { "total": part, "currency": "CNY" },
@@ -182,15 +182,6 @@ impl Shop {
     pub async fn confirm(&self, payment: &str) -> anyhow::Result<()> {
         let (status, said) = self.ask(Method::POST, &format!("/v1/payments/{payment}/confirm"), None).await?;
         ensure!(status == StatusCode::OK, "having WeChat Pay asked: {status} {said}");
-        Ok(())
-    }
-
-    async fn is_paid(&self, order: &str) -> anyhow::Result<()> {
-        let end = Instant::now() + PATIENCE;
-        while self.status(order).await? == "pending" {
-            ensure!(Instant::now() < end, "it was not known to be paid in {PATIENCE:?}");
-            sleep(ASK_EVERY).await;
-        }
         Ok(())
     }
 

@@ -78,6 +78,24 @@ async fn the_oracle_finds_what_is_wrong() {
         seen.jobs.push(job::Model { kind: "confirm_payment".to_owned(), ..seen.jobs[0].clone() });
     });
 
+    let left = |allowed: &Allowed| {
+        let (mut witnesses, heard) = there.clone();
+        let payment = witnesses.payments[0].id.to_string();
+        let look = job::Model {
+            kind: "confirm_payment".to_owned(),
+            subject: payment,
+            dead_at: None,
+            ..witnesses.jobs[0].clone()
+        };
+        let dead = job::Model { dead_at: Some(look.due_at), subject: "planted".to_owned(), ..look.clone() };
+        witnesses.jobs.extend([look, dead]);
+        witnesses.judge(&heard, allowed).stuck.len()
+    };
+    let poison = || ["planted".to_owned()].into();
+    assert_eq!(left(&Allowed::default()), 2);
+    assert_eq!(left(&Allowed { looks: true, ..Allowed::default() }), 1);
+    assert_eq!(left(&Allowed { looks: true, poison: poison(), ..Allowed::default() }), 0);
+
     // The telling.
     check("untold", "was not told", &|_, heard| heard.events.clear());
     check("wrong", "was told and did not happen", &|_, heard| {
