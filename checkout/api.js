@@ -84,7 +84,8 @@ export function connect(api_url, client_secret) {
     /** The order and the server's time. @returns {Promise<{order: Order, now: number}>} */
     async readOrder() {
       const { told, now } = await ask("GET", order);
-      return { order: told.order, now };
+      // Of an order that has long been at rest the server tells no more than how it stands.
+      return { order: Object.assign({ description: "", paid_at: null, return_url: null, payment: null }, told.order), now };
     },
 
     /**

@@ -40,8 +40,19 @@ struct InUrl {
 }
 
 impl Caller {
-    /// The order, if this caller may see it. Foreign and missing look the same.
+    /// The order, if this caller may do something about it.
     pub async fn order(&self, app: &App, id: &str) -> Result<order::Model, ApiError> {
+        let order = self.order_or_its_status(app, id).await?;
+        if self.sees_status_only(app, &order) { Err(ApiError::StatusOnly) } else { Ok(order) }
+    }
+
+    /// Is this a payer whose secret shows no more than how the order stands?
+    pub fn sees_status_only(&self, app: &App, order: &order::Model) -> bool {
+        matches!(self, Self::Payer(_)) && order.shows_status_only(app.now())
+    }
+
+    /// The order, if this caller may see anything of it. Foreign and missing look the same.
+    pub async fn order_or_its_status(&self, app: &App, id: &str) -> Result<order::Model, ApiError> {
         let id: OrderId = id.parse().map_err(|_| ApiError::OrderNotFound)?;
         let query = match self {
             Self::Shop(merchant) => {

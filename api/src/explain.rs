@@ -8,7 +8,7 @@ mod words;
 use entity::{
     OrderId, Timestamp, case, job, notification,
     order::{self, Status},
-    order_event, payment, refund, told_event, webhook_delivery,
+    order_event, payment, refund, shipping, told_event, webhook_delivery,
 };
 use jobs::Kind;
 use sea_orm::{ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder};
@@ -48,6 +48,7 @@ pub struct Dossier {
     pub order: order::Model,
     pub payments: Vec<payment::Model>,
     pub refunds: Vec<refund::Model>,
+    pub shippings: Vec<shipping::Model>,
     pub events: Vec<order_event::Model>,
     pub notifications: Vec<notification::Model>,
     pub cases: Vec<case::Model>,
@@ -75,6 +76,7 @@ impl Dossier {
             .order_by_asc(refund::Column::Id)
             .all(connection)
             .await?;
+        let shippings = shipping::of_order(connection, &order.id).await?;
         let notifications = notification::Entity::find()
             .filter(notification::Column::OrderId.eq(id()))
             .order_by_asc(notification::Column::ReceivedAt)
@@ -90,6 +92,7 @@ impl Dossier {
         let subjects: Vec<&str> = std::iter::once(order.id.as_str())
             .chain(payments.iter().map(|payment| payment.id.as_str()))
             .chain(refunds.iter().map(|refund| refund.id.as_str()))
+            .chain(shippings.iter().map(|shipping| shipping.id.as_str()))
             .chain(notifications.iter().map(|notification| notification.id.as_str()))
             .chain(deliveries.iter().map(|delivery| delivery.id.as_str()))
             .collect();
@@ -99,7 +102,7 @@ impl Dossier {
             .order_by_asc(job::Column::DueAt)
             .all(connection)
             .await?;
-        Ok(Self { order, payments, refunds, events, notifications, cases, deliveries, jobs })
+        Ok(Self { order, payments, refunds, shippings, events, notifications, cases, deliveries, jobs })
     }
 
     /// Finds an order by its own id, the shop's number, or the number of one of its payments or refunds
@@ -139,6 +142,7 @@ impl Dossier {
             why.extend(words::of_payment(payment));
         }
         why.extend(self.refunds.iter().map(words::of_refund));
+        why.extend(self.shippings.iter().map(words::of_shipping));
         why.extend(self.cases.iter().filter(|case| case.resolved_at.is_none()).map(words::of_case));
         why.extend(words::of_deliveries(&self.deliveries));
         let known = self.events.iter().map(|event| Dated { at: event.at, says: words::of_event(event) });

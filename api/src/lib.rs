@@ -7,6 +7,7 @@ pub mod router;
 mod orders;
 mod payments;
 mod refunds;
+mod shipping;
 mod payer;
 mod events;
 mod timeline;

@@ -75,6 +75,11 @@ pub(crate) struct OrderFound {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OrderRead {
+    order: views::OrderSeen,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OrdersListed {
     orders: Vec<views::Order>,
     /// Whether there are more after the last one.
@@ -136,18 +141,27 @@ pub(crate) async fn create_order(
 }
 
 /// Read an order.
+///
+/// Seven days after the order was paid, or closed unpaid, its client secret shows `id`, `merchant`,
+/// `status` and `amount` here and nothing more; every other call with it is refused as `status_only`.
 #[utoipa::path(get, path = "/v1/orders/{id}", params(("id" = String, Path)), responses(
-    (status = 200, body = OrderFound),
+    (status = 200, body = OrderRead),
     (status = 404, body = Problem, content_type = "application/problem+json"),
 ))]
 pub(crate) async fn find_order(
     State(app): State<App>,
     caller: Caller,
     Segment(id): Segment,
-) -> Result<Answer<OrderFound>, ApiError> {
-    let order = caller.order(&app, &id).await?;
-    let payment = newest_payment(app.db().reader(), &order).await?;
-    Ok(Answer(OrderFound { order: view(&app, order, payment, caller.reader())? }))
+) -> Result<Answer<OrderRead>, ApiError> {
+    let order = caller.order_or_its_status(&app, &id).await?;
+    let order = if caller.sees_status_only(&app, &order) {
+        let merchant = app.merchant(&order.merchant).ok_or(ApiError::OrderNotFound)?;
+        views::OrderSeen::AtRest(views::OrderAtRest::of(&order, merchant))
+    } else {
+        let payment = newest_payment(app.db().reader(), &order).await?;
+        views::OrderSeen::Whole(Box::new(view(&app, order, payment, caller.reader())?))
+    };
+    Ok(Answer(OrderRead { order }))
 }
 
 /// Close an order that nobody paid.

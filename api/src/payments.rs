@@ -369,7 +369,10 @@ async fn find(app: &App, caller: &Caller, id: &str) -> Result<payment::Model, Ap
     let query = payment::Entity::find_by_id(id);
     let query = match caller {
         Caller::Shop(merchant) => query.filter(payment::Column::Merchant.eq(&merchant.name)),
-        Caller::Payer(order) => query.filter(payment::Column::OrderId.eq(order.clone())),
+        Caller::Payer(order) => {
+            caller.order(app, order.as_str()).await?;
+            query.filter(payment::Column::OrderId.eq(order.clone()))
+        }
     };
     let found: Result<Option<payment::Model>, DbErr> = query.one(app.db().reader()).await;
     found?.ok_or(ApiError::PaymentNotFound)

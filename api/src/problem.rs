@@ -60,6 +60,10 @@ pub enum ApiError {
     ShopKeyRequired,
     #[error("this is for a payer: send the order's client secret, not a shop's API key")]
     ClientSecretRequired,
+    #[error(
+        "the order came to rest more than seven days ago; this client secret shows how it stands, no more"
+    )]
+    StatusOnly,
     #[error("there is no such order")]
     OrderNotFound,
     #[error("there is no such payment")]
@@ -106,7 +110,7 @@ pub enum ApiError {
     PaymentNotOpened,
     #[error("WeChat Pay refused the payment")]
     PaymentRefused { code: String, message: String },
-    #[error("the order is not paid: there is nothing to give back")]
+    #[error("the order is not paid, or all of it went back")]
     OrderNotPaid,
     #[error("this merchant_refund_no was used for a refund with other content: {0} differs")]
     MerchantRefundNoUsed(&'static str),
@@ -116,6 +120,12 @@ pub enum ApiError {
     TooManyRefunds(usize),
     #[error("the payment is older than 365 days; WeChat Pay gives nothing of it back")]
     RefundTooLate,
+    #[error("WeChat wants no shipping for it: the order was not paid in a mini-program with a secret here")]
+    ShippingNotTaken,
+    #[error("WeChat is being told of other shipping; try again when it has answered")]
+    ShippingInProgress,
+    #[error("WeChat takes one change of an order's shipping, and it was made")]
+    ShippingUsed,
     #[error("too busy; try again")]
     Busy,
     #[error("something went wrong here; the same request again is safe")]
@@ -143,6 +153,7 @@ impl ApiError {
             Self::ClientSecretRequired => {
                 (S::FORBIDDEN, "client_secret_required", "Only a payer may do this", false)
             }
+            Self::StatusOnly => (S::FORBIDDEN, "status_only", "Only the status is shown", false),
             Self::OrderNotFound => (S::NOT_FOUND, "order_not_found", "No such order", false),
             Self::PaymentNotFound => (S::NOT_FOUND, "payment_not_found", "No such payment", false),
             Self::RefundNotFound => (S::NOT_FOUND, "refund_not_found", "No such refund", false),
@@ -193,6 +204,13 @@ impl ApiError {
             }
             Self::TooManyRefunds(_) => (S::CONFLICT, "too_many_refunds", "Too many refunds", false),
             Self::RefundTooLate => (S::CONFLICT, "refund_too_late", "The payment is too old", false),
+            Self::ShippingNotTaken => {
+                (S::CONFLICT, "shipping_not_taken", "No shipping for this order", false)
+            }
+            Self::ShippingInProgress => {
+                (S::CONFLICT, "shipping_in_progress", "WeChat is being told of other shipping", true)
+            }
+            Self::ShippingUsed => (S::CONFLICT, "shipping_used", "The one change was made", false),
             Self::Busy => (S::SERVICE_UNAVAILABLE, "busy", "Too busy", true),
             Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here", true),
         }

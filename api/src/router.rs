@@ -17,7 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App, checkout, events, health, intake::BODY_MAX, metrics, notifications, orders, origins, payer,
-    payments, problem, refunds, request, timeline, told,
+    payments, problem, refunds, request, shipping, timeline, told,
 };
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -82,6 +82,7 @@ fn described() -> OpenApiRouter<App> {
         .routes(routes!(orders::close_order))
         .routes(routes!(refunds::create_refund))
         .routes(routes!(refunds::find_refund))
+        .routes(routes!(shipping::ship_order))
         .routes(routes!(timeline::show_timeline))
         .routes(routes!(told::list_events))
         // Payers and shops.

@@ -1,7 +1,7 @@
 //! Why an order is where it is: everything that is written down about it, in order of time.
 
 use axum::{Json as Answer, extract::State};
-use entity::{Timestamp, job, notification, order_event, payment, refund};
+use entity::{Timestamp, job, notification, order_event, payment, refund, shipping};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -34,7 +34,7 @@ pub(crate) struct Line {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum What {
-    /// The order, one of its payments or one of its refunds changed, or was told of.
+    /// The order, one of its payments, refunds or its shipping changed, or was told of.
     Event {
         seq: i64,
         kind: order_event::Kind,
@@ -48,6 +48,10 @@ enum What {
         refund_id: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         refund_status: Option<refund::Status>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        shipping_id: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        shipping_status: Option<shipping::Status>,
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<Object>)]
         detail: Option<Value>,
@@ -109,6 +113,8 @@ impl From<order_event::Model> for Line {
             payment_status: event.payment_status,
             refund_id: event.refund_id.map(|id| id.to_string()),
             refund_status: event.refund_status,
+            shipping_id: event.shipping_id.map(|id| id.to_string()),
+            shipping_status: event.shipping_status,
             detail: event.detail.and_then(|text| serde_json::from_str(&text).ok()),
         };
         Self { at: event.at, what }

@@ -1,7 +1,7 @@
 //! What clients see of what is stored. A payer sees less than the shop, and nobody sees an openid.
 
 pub(crate) use entity::Amount;
-use entity::{Timestamp, order, order_event, payment, refund};
+use entity::{Timestamp, order, order_event, payment, refund, shipping};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -28,6 +28,23 @@ pub(crate) struct Order {
     /// For the shop only.
     #[serde(flatten)]
     pub for_shop: Option<OrderForShop>,
+}
+
+/// An order that came to rest more than seven days ago, to whoever has its client secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct OrderAtRest {
+    pub id: String,
+    pub merchant: MerchantName,
+    pub status: order::Status,
+    pub amount: Amount,
+}
+
+/// As much of an order as its reader may see.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum OrderSeen {
+    Whole(Box<Order>),
+    AtRest(OrderAtRest),
 }
 
 /// What only the shop sees of an order.
@@ -93,10 +110,10 @@ pub(crate) struct CallUp {
     pay_sign: String,
 }
 
-/// Why WeChat Pay refused a payment or a refund.
+/// Why WeChat refused a payment, a refund or shipping.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Failure {
-    /// WeChat Pay's code.
+    /// WeChat's code.
     pub code: String,
     pub message: String,
 }
@@ -127,6 +144,24 @@ pub(crate) struct Refund {
     pub refund_id: Option<String>,
     /// The number WeChat Pay knows it by.
     pub out_refund_no: String,
+}
+
+/// What WeChat is told of how an order reaches its payer. For the shop only.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Shipping {
+    pub id: String,
+    pub order_id: String,
+    pub payment_id: String,
+    pub status: shipping::Status,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When WeChat took or refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub settled_at: Option<Timestamp>,
+    /// Why WeChat refused it; the code is its `errcode`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
 }
 
 /// Something that happened to an order.
@@ -182,6 +217,17 @@ impl Order {
     }
 }
 
+impl OrderAtRest {
+    pub fn of(order: &order::Model, merchant: &Merchant) -> Self {
+        Self {
+            id: order.id.to_string(),
+            merchant: MerchantName { name: merchant.display_name.clone() },
+            status: order.status,
+            amount: order.amount.into(),
+        }
+    }
+}
+
 impl Payment {
     pub fn of(payment: payment::Model, reader: Reader, now: Timestamp) -> Self {
         // What can no longer be paid with is not shown.
@@ -226,6 +272,21 @@ impl From<refund::Model> for Refund {
             failure: refund.failure_code.map(|code| Failure { code, message }),
             refund_id: refund.refund_id,
             out_refund_no: refund.out_refund_no,
+        }
+    }
+}
+
+impl From<shipping::Model> for Shipping {
+    fn from(shipping: shipping::Model) -> Self {
+        let message = shipping.failure_message.unwrap_or_default();
+        Self {
+            id: shipping.id.to_string(),
+            order_id: shipping.order_id.to_string(),
+            payment_id: shipping.payment_id.to_string(),
+            status: shipping.status,
+            created_at: shipping.created_at,
+            settled_at: shipping.settled_at,
+            failure: shipping.failure_code.map(|code| Failure { code, message }),
         }
     }
 }

@@ -25,7 +25,9 @@ use serde::{
     },
 };
 use simulator::MerchantCredentials;
-use wechatpay::{ApiV3Key, Client, Environment, OpenidClient, PrivateKey, TrustedKeys, openid};
+use wechatpay::{
+    ApiV3Key, Client, Environment, OpenidClient, PrivateKey, ShippingClient, TrustedKeys, openid,
+};
 use worker::{RedisAt, webhooks::Endpoint};
 
 /// Everything that can be set. `everpaid.example.toml` says what each means.
@@ -146,7 +148,7 @@ pub struct App {
     pub secret_file: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AppKind {
     ServiceAccount,
@@ -325,6 +327,12 @@ impl WeChat {
             .context("wechat.openid_url")
     }
 
+    /// Tells how mini-programs' goods reach their payers.
+    fn shipping(&self) -> anyhow::Result<ShippingClient> {
+        ShippingClient::new(&self.login_host(self.openid_url.as_deref(), OPENID_URL))
+            .context("wechat.openid_url")
+    }
+
     /// A simulator plays all of WeChat's hosts; the secrets of its apps must not go to WeChat.
     fn login_host(&self, set: Option<&str>, wechats: &str) -> String {
         let host = set.map(str::to_owned).or_else(|| self.simulator_url());
@@ -479,8 +487,12 @@ impl Merchant {
             user_agent: format!("everpaid/{}", env!("CARGO_PKG_VERSION")),
             observer: std::sync::Arc::new(api::metrics::observe_call),
         })?;
+        let mini_programs = self.apps.iter().filter(|(_, app)| app.kind == AppKind::MiniProgram);
+        let mini_programs = mini_programs.map(|(id, app)| app.login(id, &key("apps")));
         Ok(worker::Merchant {
             client,
+            shipping: wechat.shipping()?,
+            mini_programs: mini_programs.filter_map(Result::transpose).collect::<Result<_, _>>()?,
             apiv3_keys: apiv3_keys.collect::<Result<_, _>>()?,
             environment,
             budget: worker::Budget::per_second(self.calls_per_second),
@@ -533,17 +545,22 @@ impl Merchant {
 }
 
 impl App {
-    fn for_api(&self, id: &str, at: &str) -> anyhow::Result<api::MerchantApp> {
+    /// The app with its secret, if there is one.
+    fn login(&self, id: &str, at: &str) -> anyhow::Result<Option<openid::App>> {
         let name = format!("{at}.{id}.secret");
         let secret = optional_secret(&name, self.secret.as_ref(), self.secret_file.as_deref())?;
         ensure!(secret.as_ref().is_none_or(|secret| !secret.is_empty()), "{name} is empty");
+        Ok(secret.map(|secret| openid::App { app_id: id.to_owned(), secret: secret.into() }))
+    }
+
+    fn for_api(&self, id: &str, at: &str) -> anyhow::Result<api::MerchantApp> {
         Ok(api::MerchantApp {
             id: id.to_owned(),
             kind: match self.kind {
                 AppKind::ServiceAccount => api::AppKind::ServiceAccount,
                 AppKind::MiniProgram => api::AppKind::MiniProgram,
             },
-            login: secret.map(|secret| openid::App { app_id: id.to_owned(), secret: secret.into() }),
+            login: self.login(id, at)?,
         })
     }
 }

@@ -39,9 +39,17 @@ impl Timestamp {
 
     /// RFC 3339 in Beijing time with whole seconds, as WeChat Pay asks for times in requests.
     pub fn to_beijing(self) -> String {
+        self.in_beijing("%Y-%m-%dT%H:%M:%S+08:00")
+    }
+
+    /// The same with milliseconds, as shipping has it.
+    pub fn to_beijing_ms(self) -> String {
+        self.in_beijing("%Y-%m-%dT%H:%M:%S.%3f+08:00")
+    }
+
+    fn in_beijing(self, format: &str) -> String {
         let at = jiff::Timestamp::from_millisecond(self.0).unwrap_or_default();
-        let beijing = at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8)));
-        beijing.strftime("%Y-%m-%dT%H:%M:%S+08:00").to_string()
+        at.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(8))).strftime(format).to_string()
     }
 }
 

@@ -94,6 +94,11 @@ id!(
     "rfd_"
 );
 id!(
+    /// How a paid order reaches its payer, as WeChat is told.
+    ShippingId,
+    "shp_"
+);
+id!(
     /// Something a person should know about money.
     CaseId,
     "case_"

@@ -1,12 +1,13 @@
 //! What is stored, and what is legal.
 //!
-//! The tables as SeaORM entities, the ids and the money, the pure lifecycles of order, payment and refund,
+//! The tables as SeaORM entities, the ids and the money, the pure lifecycles of order, payment, refund and shipping,
 //! and the one way to the database ([`Db`]).
 //! No HTTP, no WeChat Pay and no job is known here.
 
 pub mod order;
 pub mod payment;
 pub mod refund;
+pub mod shipping;
 pub mod money_entry;
 pub mod notification;
 pub mod order_event;
@@ -33,5 +34,7 @@ mod db;
 pub use bus::{Bus, Hint};
 pub use clock::{Clock, ManualClock, Timestamp};
 pub use db::{Db, DbOptions, Txn};
-pub use ids::{CaseId, DeliveryId, EventId, MoneyEntryId, NotificationId, OrderId, PaymentId, RefundId};
+pub use ids::{
+    CaseId, DeliveryId, EventId, MoneyEntryId, NotificationId, OrderId, PaymentId, RefundId, ShippingId,
+};
 pub use money::{Amount, CNY, Currency, Fen};

@@ -48,6 +48,15 @@ impl Model {
     /// none may be opened in the last one.
     const LAST_MINUTE: Duration = Duration::from_secs(60);
 
+    /// How long after it came to rest a payer's secret shows more of it than how it stands.
+    const SHOWN_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+    /// Has it been paid, or closed unpaid, for so long that a payer's secret shows its status only? What goes
+    /// back to the payer later changes nothing about that.
+    pub fn shows_status_only(&self, now: Timestamp) -> bool {
+        self.paid_at.or(self.closed_at).is_some_and(|rested| now >= rested + Self::SHOWN_FOR)
+    }
+
     /// Is there time enough to open a payment?
     pub fn takes_payments(&self, now: Timestamp) -> bool {
         now + Self::LAST_MINUTE < self.expires_at

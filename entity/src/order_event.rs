@@ -4,7 +4,8 @@ use sea_orm::{ActiveValue::Set, IntoActiveModel, TryIntoModel, entity::prelude::
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    EventId, Hint, OrderId, PaymentId, RefundId, Timestamp, Txn, order, payment, refund, told_event,
+    EventId, Hint, OrderId, PaymentId, RefundId, ShippingId, Timestamp, Txn, order, payment, refund,
+    shipping, told_event,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -28,6 +29,9 @@ pub struct Model {
     pub refund_id: Option<RefundId>,
     /// What the refund is after it.
     pub refund_status: Option<refund::Status>,
+    pub shipping_id: Option<ShippingId>,
+    /// What the shipping is after it.
+    pub shipping_status: Option<shipping::Status>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -99,6 +103,12 @@ pub enum Kind {
     RefundClosed,
     /// the payer's account cannot take the refund: a person must decide where it goes.
     RefundAbnormal,
+    /// the shop said how the order reaches its payer, and WeChat is to be told.
+    ShippingRequested,
+    /// WeChat knows how the order reaches its payer.
+    ShippingUploaded,
+    /// WeChat does not take what the shop said about shipping.
+    ShippingRefused,
 }
 
 impl Kind {
@@ -113,6 +123,8 @@ impl Kind {
             Self::RefundRefused => Some(Told::RefundRefused),
             Self::RefundClosed => Some(Told::RefundClosed),
             Self::RefundAbnormal => Some(Told::RefundAbnormal),
+            Self::ShippingUploaded => Some(Told::ShippingUploaded),
+            Self::ShippingRefused => Some(Told::ShippingRefused),
             Self::OrderCreated
             | Self::CloseAsked
             | Self::OrderClosing
@@ -128,7 +140,8 @@ impl Kind {
             | Self::MismatchReported
             | Self::RefundRequested
             | Self::RefundOutcomeLost
-            | Self::RefundTaken => None,
+            | Self::RefundTaken
+            | Self::ShippingRequested => None,
         }
     }
 }
@@ -174,13 +187,14 @@ pub struct Entry<'a> {
     pub learnt_from: Source,
     pub payment: Option<(&'a PaymentId, payment::Status)>,
     pub refund: Option<(&'a RefundId, refund::Status)>,
+    pub shipping: Option<(&'a ShippingId, shipping::Status)>,
     pub detail: Option<serde_json::Value>,
 }
 
 impl Entry<'_> {
     /// About the order alone.
     pub fn of_order(kind: Kind, at: Timestamp, learnt_from: Source) -> Self {
-        Self { kind, at, learnt_from, payment: None, refund: None, detail: None }
+        Self { kind, at, learnt_from, payment: None, refund: None, shipping: None, detail: None }
     }
 }
 
@@ -228,6 +242,8 @@ pub async fn append(
         detail: Set(entry.detail.map(|detail| detail.to_string())),
         refund_id: Set(entry.refund.map(|(id, _)| id.clone())),
         refund_status: Set(entry.refund.map(|(_, status)| status)),
+        shipping_id: Set(entry.shipping.map(|(id, _)| id.clone())),
+        shipping_status: Set(entry.shipping.map(|(_, status)| status)),
     };
     Entity::insert(event).exec_without_returning(txn).await?;
     txn.after_commit(Hint::Order(order.id.clone())).await;

@@ -5,7 +5,7 @@ mod body;
 use sea_orm::{Iterable, entity::prelude::*};
 use serde::{Deserialize, Serialize};
 
-pub use body::{Data, Order, Payment, Refund, Told};
+pub use body::{Data, Order, Payment, Refund, Shipping, Told};
 
 use crate::{EventId, OrderId, Timestamp};
 
@@ -75,6 +75,14 @@ pub enum Kind {
     #[sea_orm(string_value = "refund.abnormal")]
     #[serde(rename = "refund.abnormal")]
     RefundAbnormal,
+    /// WeChat knows how the order reaches its payer.
+    #[sea_orm(string_value = "shipping.uploaded")]
+    #[serde(rename = "shipping.uploaded")]
+    ShippingUploaded,
+    /// WeChat does not take what it was told of shipping; another may be asked for.
+    #[sea_orm(string_value = "shipping.refused")]
+    #[serde(rename = "shipping.refused")]
+    ShippingRefused,
 }
 
 impl Kind {

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use entity::{DeliveryId, NotificationId, OrderId, PaymentId, RefundId, Timestamp, job::Lane, payment};
+use entity::{
+    DeliveryId, NotificationId, OrderId, PaymentId, RefundId, ShippingId, Timestamp, job::Lane, payment,
+};
 
 /// An order given: ids and nothing else, so that it cannot be out of date.
 pub trait Job: Sized + Send + Sync {
@@ -28,13 +30,14 @@ pub enum Kind {
     CloseOrder,
     RequestRefund,
     ConfirmRefund,
+    UploadShipping,
     PushStatus,
     DeliverWebhook,
     SweepOverdue,
 }
 
 impl Kind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::RequestPrepay,
         Self::ApplyNotification,
         Self::ConfirmPayment,
@@ -42,6 +45,7 @@ impl Kind {
         Self::CloseOrder,
         Self::RequestRefund,
         Self::ConfirmRefund,
+        Self::UploadShipping,
         Self::PushStatus,
         Self::DeliverWebhook,
         Self::SweepOverdue,
@@ -56,6 +60,7 @@ impl Kind {
             Self::CloseOrder => "close_order",
             Self::RequestRefund => "request_refund",
             Self::ConfirmRefund => "confirm_refund",
+            Self::UploadShipping => "upload_shipping",
             Self::PushStatus => "push_status",
             Self::DeliverWebhook => "deliver_webhook",
             Self::SweepOverdue => "sweep_overdue",
@@ -75,6 +80,7 @@ impl Kind {
             | Self::CloseOrder
             | Self::RequestRefund
             | Self::ConfirmRefund
+            | Self::UploadShipping
             | Self::DeliverWebhook
             | Self::SweepOverdue => Lane::Background,
         }
@@ -144,6 +150,11 @@ job!(
     /// Ask WeChat Pay about a refund until a terminal truth.
     ConfirmRefund,
     refund: RefundId
+);
+job!(
+    /// Tell WeChat how a paid order reaches its payer.
+    UploadShipping,
+    shipping: ShippingId
 );
 job!(
     /// Write down what the shop is to be told about an order, and for which of its endpoints.

@@ -14,7 +14,7 @@ mod crash;
 pub use asking::{enqueue, enqueue_all, enqueue_at, enqueue_urgently, revive, revive_dead, withdraw};
 pub use kinds::{
     ApplyNotification, CloseOrder, ClosePayment, ConfirmPayment, ConfirmRefund, DeliverWebhook, Job, Kind,
-    PushStatus, RequestPrepay, RequestRefund, SweepOverdue,
+    PushStatus, RequestPrepay, RequestRefund, SweepOverdue, UploadShipping,
 };
 pub use looking::{Overview, died_at, due, is_asked_for, overview, release_leases};
 pub use running::{Failure, Finished, LEASE, RUN_LIMIT, Run, UNFINISHED_MAX, claim, claim_all};

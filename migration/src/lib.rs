@@ -18,6 +18,7 @@ mod m20261122_000010_book_refunds;
 mod m20261122_000011_create_case;
 mod m20261122_000012_create_told_event;
 mod m20261122_000013_create_payer;
+mod m20261122_000014_create_shipping;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -41,6 +42,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000011_create_case::Migration),
             Box::new(m20261122_000012_create_told_event::Migration),
             Box::new(m20261122_000013_create_payer::Migration),
+            Box::new(m20261122_000014_create_shipping::Migration),
         ]
     }
 }

@@ -70,6 +70,8 @@ pub enum Target {
     Authorization,
     /// The exchange of a code from `wx.login`.
     Login,
+    /// What an app tells of shipping.
+    Shipping,
     /// Every answer, to whatever call.
     Answer,
     Notify,
@@ -109,7 +111,7 @@ pub enum FaultKind {
     CutAfter,
     /// No answer ever comes, after the effect; the connection stays open.
     NoAnswer,
-    /// A query denies an order that exists.
+    /// A query, or the shipping, denies an order that exists.
     NotFound,
     /// The payer pays and the notification is answered before the create is.
     PayBeforeAnswer,
@@ -154,7 +156,7 @@ pub enum FaultKind {
     UnknownEvent,
     /// The `associated_data` is empty.
     NoAssociatedData,
-    /// A code is not looked at: errcode -1.
+    /// A code, or shipping, is not looked at: errcode -1.
     SystemBusy,
     /// The payer only previews the page: an openid that many share.
     SnapshotUser,
@@ -205,7 +207,7 @@ impl FaultKind {
     fn happens_on(self) -> &'static [Target] {
         use Target::{
             Authorization, Bill, Certificates, Close, Create, Download, Login, Notify, Query, Refund,
-            RefundQuery,
+            RefundQuery, Shipping,
         };
         match self {
             Self::Slow
@@ -220,7 +222,7 @@ impl FaultKind {
             | Self::CutBefore
             | Self::CutAfter
             | Self::NoAnswer => &[Create, Query, Close, Refund, RefundQuery, Bill, Download, Certificates],
-            Self::NotFound => &[Query, RefundQuery],
+            Self::NotFound => &[Query, RefundQuery, Shipping],
             Self::PayBeforeAnswer => &[Create],
             Self::PayWhileClosing => &[Close],
             Self::BillLate | Self::BillShort => &[Bill],
@@ -242,7 +244,7 @@ impl FaultKind {
             | Self::UnknownNumber
             | Self::UnknownEvent
             | Self::NoAssociatedData => &[Notify],
-            Self::SystemBusy => &[Authorization, Login],
+            Self::SystemBusy => &[Authorization, Login, Shipping],
             Self::SnapshotUser => &[Authorization],
         }
     }

@@ -29,6 +29,7 @@ mod rotation;
 mod rules;
 mod scenario;
 mod server;
+mod shipping;
 mod signing;
 mod store;
 mod wechat;
@@ -82,6 +83,7 @@ pub use crate::{
         refund::{Outcome as RefundOutcome, Source as RefundSource},
     },
     scenario::{Description, SCENARIOS, Scenario, ScenarioStatus},
+    shipping::Shipped,
     signing::{Notary, Signature, SignedNotification, TrustMode},
 };
 
@@ -402,6 +404,11 @@ impl Simulator {
     /// What is wrong in the ledger, in words; nothing, unless the simulator itself is at fault.
     pub async fn check_ledger(&self) -> Result<Vec<String>, ControlError> {
         self.wechat.check_ledger().await
+    }
+
+    /// What WeChat was told of a payment's shipping, if it was.
+    pub async fn shipped(&self, transaction_id: &str) -> Result<Option<Shipped>, ControlError> {
+        Ok(self.wechat.shipped(transaction_id).await?)
     }
 
     pub fn add_fault(&self, fault: Fault) -> Result<u64, BadFault> {

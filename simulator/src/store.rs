@@ -10,6 +10,7 @@ mod notifications;
 mod orders;
 mod refunds;
 mod scans;
+mod shippings;
 mod tries;
 
 use std::path::Path;
@@ -17,6 +18,7 @@ use std::path::Path;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    sqlx::SqliteConnection,
 };
 
 pub(crate) use crate::store::{
@@ -27,6 +29,9 @@ pub(crate) use crate::store::{
     orders::{By, PayerAttempt, add_payer_attempt, find_order, insert_order, update_order},
     refunds::{due_refunds, find_refund, insert_refund, refunds_of, update_refund},
     scans::{keep_scan, scanned_by},
+    shippings::{
+        ToldShipping, find_shipping, find_token, forget_tokens, insert_token, keep_shipping, newest_token,
+    },
     tries::Try,
 };
 
@@ -37,6 +42,10 @@ CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) 
 pub(crate) struct Store {
     db: DatabaseConnection,
     tries: tries::Tries,
+    /// A database in memory lasts as long as a connection to it. The pool drops its own when a caller
+    /// hangs up while it is being handed out, and opens another; this one, which nobody uses, is what
+    /// that other finds the data by.
+    _keeper: Option<SqliteConnection>,
 }
 
 impl Store {
@@ -47,7 +56,7 @@ impl Store {
             .max_connections(1)
             .min_connections(1)
             .sqlx_logging(false)
-            // The one connection must not be renewed: in memory it is the data.
+            // Nothing is won by renewing it.
             .map_sqlx_sqlite_pool_opts(|pool| pool.idle_timeout(None).max_lifetime(None));
         if file.is_none() {
             // Rows of some 800 bytes leave a fifth of a small page empty, and here pages are memory.
@@ -70,6 +79,10 @@ impl Store {
             });
         }
         let db = Database::connect(options).await?;
+        let keeper = match file {
+            None => Some(db.get_sqlite_connection_pool().acquire().await?.detach()),
+            Some(_) => None,
+        };
         let tables = [
             SETTINGS,
             orders::TABLES,
@@ -79,11 +92,12 @@ impl Store {
             bills::TABLES,
             logins::TABLES,
             scans::TABLES,
+            shippings::TABLES,
         ];
         for tables in tables {
             db.execute_unprepared(tables).await?;
         }
-        let store = Self { db, tries: tries::Tries::default() };
+        let store = Self { db, tries: tries::Tries::default(), _keeper: keeper };
         // What was being sent when the process ended is due again.
         store
             .run(
@@ -158,4 +172,34 @@ pub(crate) async fn setting(db: &impl ConnectionTrait, name: &str) -> Result<Opt
 
 fn statement(sql: &str, values: impl IntoIterator<Item = Value>) -> Statement {
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    /// Polls the call that often, and drops it if it is not over then.
+    async fn hang_up_after(polls: usize, call: impl Future) {
+        let mut call = pin!(call);
+        for _ in 0..polls {
+            if futures::poll!(call.as_mut()).is_ready() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn callers_that_hang_up_in_the_middle_take_nothing_along() {
+        let store = Store::open(None).await.unwrap();
+        store.set("name", "kept").await.unwrap();
+        for polls in (1..8).cycle().take(210) {
+            hang_up_after(polls, store.setting("name")).await;
+            hang_up_after(polls, store.set("other", "value")).await;
+            hang_up_after(polls, store.begin()).await;
+        }
+        assert_eq!(store.setting("name").await.unwrap().as_deref(), Some("kept"));
+    }
 }

@@ -59,10 +59,9 @@ test("R1.1 R4.1 R4.3 R4.4 R5.1 R5.3 R6.1 R6.4 AC1 AC2 UX1 a tap logs in, calls u
   });
   const confirms = [];
   page.on("request", (request) => request.url().endsWith("/confirm") && confirms.push(request.url()));
-  const tapped = Date.now();
+  // One tap, and nothing asked before the cashier is there; how long it takes is for bench/run-tap to say.
   await button(page, "微信支付").click();
   await cashierOf(page).getByRole("button", { name: "确认支付" }).waitFor();
-  assert.ok(Date.now() - tapped < 3000, `from tap to cashier: ${Date.now() - tapped} ms`);
   await shoot(page, "wechat-checkout-cashier");
 
   assert.deepEqual(seen.map(({ pathname }) => pathname.replace(/cs_.*/, "cs_")), ["/v1/wechat/oauth/authorize", "/connect/oauth2/authorize", "/wechat/auth-jump", "/pay/cs_"]);
@@ -252,6 +251,37 @@ test("R2.8 a code that nobody asked for here opens nothing", async () => {
   await page.getByText("微信登录已失效，请再点一次支付。").waitFor();
   assert.equal(new URL(page.url()).search, "");
   assert.equal((await shop.read(order.id)).payment, null);
+});
+
+test("R2.8 a link with somebody else's code in it makes nobody that somebody", async () => {
+  const { order, page: theirs } = await inWechat();
+  const answers = visits(theirs);
+  // Their code is good and never brought: their page is stopped before it asks what it is worth.
+  await theirs.route("**/v1/wechat/oauth/openid", (route) => route.abort());
+  await button(theirs, "微信支付").click();
+  await theirs.waitForURL((url) => url.pathname.startsWith("/pay/"));
+  const link = answers.findLast(({ searchParams }) => searchParams.has("code")).href;
+
+  const page = await newPageIn(browser, PHONE);
+  const exchanges = [];
+  page.on("request", (request) => request.url().endsWith("/wechat/oauth/openid") && exchanges.push(request));
+  await page.goto(link);
+  await page.getByText("微信登录已失效，请再点一次支付。").waitFor();
+  await shoot(page, "wechat-checkout-foreign-code");
+  assert.equal(new URL(page.url()).search, "");
+  assert.deepEqual([exchanges.length, await openidsIn(page)], [0, []], "the code was brought nowhere");
+  assert.equal((await shop.read(order.id)).payment, null);
+
+  // A tap asks who is here, and that is who pays.
+  await page.getByText("模拟微信").first().click();
+  await page.getByRole("button", { name: "小红" }).click();
+  await button(page, "微信支付").click();
+  await payInTheCashier(page);
+  await heading(page, "支付成功").waitFor();
+  const asked = exchanges.map((request) => request.postDataJSON().code);
+  assert.ok(asked.length === 1 && !link.includes(asked[0]), "only this browser's own code");
+  const [[, openid]] = await openidsIn(page);
+  assert.equal((await shop.atWechat(order.id)).payer_openid, openid);
 });
 
 test("who only previews the page is told how to see all of it", async () => {

@@ -59,6 +59,8 @@ const order = (status = "pending", payment = null, more = {}) => ({
 
 const afterTheTap = (asked) => order("pending", asked ? CALLABLE : null);
 const paid = (status) => order(status, payment("succeeded", { transaction_id: "4200001234202611221234567890" }), { paid_at: at(0) });
+/** All that the server tells of an order seven days after it came to rest. */
+const atRest = (status) => ({ id: place.id, status, amount: { total: 128000, currency: "CNY" }, merchant: { name: "山茶小铺" } });
 const tap = (name) => (page) => page.getByRole("button", { name, exact: true }).click();
 const bridge = (answers) => `window.WeixinJSBridge = { invoke(name, parameters, answer) { ${answers} } };`;
 
@@ -92,8 +94,10 @@ const CASES = {
   expired: { order: () => order("pending", null, { expires_at: at(-1) }) },
   closing: { order: () => order("closing", SCANNABLE) },
   closed: { order: () => order("closed") },
+  closed_long_ago: { order: () => atRest("closed") },
   paid: { order: () => paid("paid") },
   paid_refunded: { order: () => paid("partially_refunded") },
+  paid_long_ago: { order: () => atRest("paid") },
   gone: { order: () => null },
 };
 

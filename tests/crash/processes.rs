@@ -63,6 +63,7 @@ struct Merchant {
 struct App {
     appid: String,
     kind: String,
+    secret: String,
 }
 
 impl SimulatorKeys {
@@ -191,7 +192,10 @@ fn config(
 ) -> String {
     let Merchant { mchid, certificate_serial, private_key, apiv3_key, public_key_id, public_key, apps } =
         merchant;
-    let apps: Vec<String> = apps.iter().map(|app| format!("{} = \"{}\"", app.appid, app.kind)).collect();
+    let app = |App { appid, kind, secret }: &App| {
+        format!("{appid} = {{ kind = \"{kind}\", secret = \"{secret}\" }}")
+    };
+    let apps: Vec<String> = apps.iter().map(app).collect();
     let redis = match std::env::var("EVERPAID_TEST_REDIS") {
         Ok(url) if database_url.starts_with("postgres") => {
             let prefix = database_url.rsplit('/').next().unwrap_or_default();

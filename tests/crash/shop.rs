@@ -83,6 +83,9 @@ impl World {
             if let Some(part) = purchase.gives_back {
                 self.give_back(&mut answered, part, weather).await?;
             }
+            if weather.ships() && !purchase.native {
+                self.ship(&answered).await?;
+            }
         } else if weather == Weather::Clear {
             self.close(&answered).await?;
         }
@@ -177,6 +180,22 @@ impl World {
             sleep(AGAIN_AFTER).await;
         }
         Ok(())
+    }
+
+    /// Says how an order is shipped until WeChat knows it, and never says it as a change.
+    async fn ship(&self, order: &Answered) -> anyhow::Result<()> {
+        let asked = json!({ "way": "pick_up", "item_desc": "明前龙井" });
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            let (status, said) =
+                self.ask(Method::POST, &format!("/v1/orders/{}/shipping", order.id), Some(&asked)).await?;
+            match (status.as_u16(), said["shipping"]["status"].as_str()) {
+                (200, Some("uploaded")) => return Ok(()),
+                (200 | 201, Some("requested")) => sleep(AGAIN_AFTER).await,
+                _ => bail!("shipping the order: {status} {said}"),
+            }
+        }
+        bail!("WeChat did not know of the shipping in {PATIENCE:?}")
     }
 
     /// Has WeChat Pay asked about a payment.

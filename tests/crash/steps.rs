@@ -39,10 +39,14 @@ pub enum Weather {
     RefundsInSilence,
     /// As before, and the first questions are not answered.
     RefundsInSilenceAndTrouble,
+    /// Nothing, and the shop ships what was bought in a mini-program.
+    Ships,
+    /// As before, and WeChat does not look at the first it is told of shipping.
+    ShipsInTrouble,
 }
 
 /// In the order in which an order meets them.
-pub const STEPS: [Step; 47] = [
+pub const STEPS: [Step; 54] = [
     step("create_order.placed", &["create_order.placed=1*off->return"], Weather::Clear),
     step("create_order.committed", &["create_order.committed=1*off->return"], Weather::Clear),
     step("create_payment.opened", &["create_payment.opened=1*off->return"], Weather::Clear),
@@ -99,6 +103,13 @@ pub const STEPS: [Step; 47] = [
     step("confirm_refund.asked", &["confirm_refund.asked=1*off->return"], Weather::RefundsInSilence),
     step("confirm_refund.applied", &["confirm_refund.applied=1*off->return"], Weather::RefundsInSilence),
     step("confirm_refund.not_told", &["confirm_refund.not_told=return"], Weather::RefundsInSilenceAndTrouble),
+    step("ship_order.asked", &["ship_order.asked=return"], Weather::Ships),
+    step("ship_order.committed", &["ship_order.committed=return"], Weather::Ships),
+    step("upload_shipping.loaded", &["upload_shipping.loaded=return"], Weather::Ships),
+    step("upload_shipping.begun", &["upload_shipping.begun=return"], Weather::Ships),
+    step("upload_shipping.asked", &["upload_shipping.asked=return"], Weather::Ships),
+    step("upload_shipping.applied", &["upload_shipping.applied=return"], Weather::Ships),
+    step("upload_shipping.lost", &["upload_shipping.lost=return"], Weather::ShipsInTrouble),
 ];
 
 const fn step(name: &'static str, lives: &'static [&'static str], weather: Weather) -> Step {
@@ -110,7 +121,8 @@ impl Weather {
     pub fn faults(self) -> Vec<Value> {
         let silence = json!({ "kind": "silent", "on": "notify" });
         match self {
-            Self::Clear | Self::UnknownApp | Self::Refunds => vec![],
+            Self::Clear | Self::UnknownApp | Self::Refunds | Self::Ships => vec![],
+            Self::ShipsInTrouble => vec![json!({ "kind": "system_busy", "on": "shipping", "times": 2 })],
             Self::Silence | Self::RefundsInSilence => vec![silence],
             Self::SilenceAndTrouble => {
                 vec![silence, json!({ "kind": "status_503", "on": "query", "times": 2 })]
@@ -147,8 +159,15 @@ impl Weather {
             | Self::CreatesNotTaken
             | Self::UnknownApp
             | Self::PaidUnheard
-            | Self::StrangeNumber => false,
+            | Self::StrangeNumber
+            | Self::Ships
+            | Self::ShipsInTrouble => false,
         }
+    }
+
+    /// Does the shop say how what it sold is shipped?
+    pub fn ships(self) -> bool {
+        matches!(self, Self::Ships | Self::ShipsInTrouble)
     }
 
     /// Is nobody told when a payer has paid?
@@ -165,7 +184,9 @@ impl Weather {
             | Self::UnknownApp
             | Self::StrangeNumber
             | Self::Refunds
-            | Self::RefundsNotTaken => false,
+            | Self::RefundsNotTaken
+            | Self::Ships
+            | Self::ShipsInTrouble => false,
         }
     }
 }

@@ -10,6 +10,7 @@ mod stories;
 mod endings;
 mod explain;
 mod refunds;
+mod shipping;
 mod money;
 mod notifications;
 mod webhooks;

@@ -1,10 +1,15 @@
 //! What a payer and an operator see.
 
+use std::time::Duration;
+
 use entity::payment;
 use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::system::{Answered, Placed, SERVICE_ACCOUNT, TestSystem};
+
+const SECOND: Duration = Duration::from_secs(1);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Reads server-sent events until `count` of them were seen; each as (id, data).
 async fn events(system: &TestSystem, order: &Placed, last: Option<i64>, count: usize) -> Vec<(i64, Value)> {
@@ -103,6 +108,72 @@ async fn a_payer_sees_amount_and_description_and_nothing_of_the_shops_own() {
     );
     assert_eq!(system.shop_gets(&path).await.body["order"]["attach"], "only-for-the-shop");
     system.end().await;
+}
+
+/// Links live long in chats: after a week they say how it ended, and lead nowhere.
+#[tokio::test]
+async fn seven_days_after_it_came_to_rest_a_client_secret_shows_the_status_only() {
+    for system in TestSystem::each().await {
+        let paid = system.paid_order("T-1").await;
+        let closed = system.place_order("T-2").await;
+        let payment = system.payment_of(&paid).await;
+        system.shop_posts(&format!("/v1/orders/{}/close", closed.id), &json!({})).await;
+        system.jobs_are_idle().await;
+
+        system.advance(WEEK - SECOND).await;
+        for order in [&paid, &closed] {
+            let seen = system.get(&format!("/v1/orders/{}", order.id), &order.client_secret).await.body;
+            assert_eq!(seen["order"]["description"], "一壶龙井", "{seen}");
+        }
+        assert_eq!(events(&system, &paid, None, 4).await.len(), 4);
+        system.advance(SECOND).await;
+        for (order, status) in [(&paid, "paid"), (&closed, "closed")] {
+            let seen = system.get(&format!("/v1/orders/{}", order.id), &order.client_secret).await;
+            let left = json!({
+                "id": order.id.as_str(),
+                "merchant": { "name": seen.body["order"]["merchant"]["name"] },
+                "status": status,
+                "amount": { "total": 3990, "currency": "CNY" },
+            });
+            assert_eq!((seen.status, &seen.body["order"]), (200, &left));
+            let page = Answered::of(system.http.get(system.url(&format!("/pay/{}", order.client_secret))));
+            assert_eq!(page.await.status, 200, "the page shows it");
+            let secret = &order.client_secret;
+            let rows = system.rows().await;
+            for (path, body) in [
+                (format!("/v1/orders/{}/payments", order.id), json!({ "method": "native" })),
+                ("/v1/wechat/mini-program/login".to_owned(), json!({ "code": "0a" })),
+                ("/v1/wechat/oauth/openid".to_owned(), json!({ "code": "0a", "state": "b" })),
+                (format!("/v1/payments/{}/confirm", payment.id), json!({})),
+            ] {
+                let refused = system.post(&path, secret, &body).await;
+                assert_eq!((refused.status, refused.code()), (403, "status_only"), "{path}");
+            }
+            for path in [
+                format!("/v1/payments/{}", payment.id),
+                format!("/v1/payments/{}/qr.svg?client_secret={secret}", payment.id),
+                format!("/v1/orders/{}/events?client_secret={secret}", order.id),
+            ] {
+                let refused = system.get(&path, secret).await;
+                assert_eq!((refused.status, refused.code()), (403, "status_only"), "{path}");
+            }
+            let path = format!("/v1/wechat/oauth/authorize?client_secret={secret}");
+            assert_eq!(Answered::of(system.http.get(system.url(&path))).await.status, 404);
+            assert_eq!(system.rows().await, rows);
+            let whole = system.shop_gets(&format!("/v1/orders/{}", order.id)).await.body;
+            assert_eq!(whole["order"]["description"], "一壶龙井", "the shop sees all of it");
+        }
+        // What comes later is told, and opens nothing.
+        system.refund(&paid, "R-1", 3990).await;
+        system.jobs_are_idle().await;
+        system.advance(5 * SECOND).await;
+        let seen = system.get(&format!("/v1/orders/{}", paid.id), &paid.client_secret).await.body;
+        assert_eq!(
+            (&seen["order"]["status"], &seen["order"]["description"]),
+            (&json!("refunded"), &Value::Null)
+        );
+        system.end().await;
+    }
 }
 
 #[tokio::test]

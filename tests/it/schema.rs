@@ -30,6 +30,12 @@ async fn the_schema_repeats_what_matters() {
                  VALUES ('h', '{o}', 'wx1', 1, 1, {values})"
             )
         };
+        let shipping = |id: &str, columns: &str, values: &str| {
+            format!(
+                "INSERT INTO shipping (id, order_id, payment_id, merchant, app_id, content, request_body, created_at, {columns})
+                 VALUES ('{id}', '{o}', '{p}', 'teahouse', 'wx1', '{{}}', '{{}}', 1, {values})"
+            )
+        };
         let refused = [
             (
                 "a paid order without its time",
@@ -74,6 +80,13 @@ async fn the_schema_repeats_what_matters() {
             ("an openid of somebody who was refused", exchange("outcome, openid", "'snapshot_user', 'o1'")),
             ("an exchange without an openid", exchange("outcome", "'exchanged'")),
             ("a word that is no outcome", exchange("outcome", "'lost'")),
+            ("shipping that WeChat took at no time", shipping("shp_0", "status", "'uploaded'")),
+            (
+                "shipping that is under way and over",
+                shipping("shp_0", "status, settled_at", "'requested', 1"),
+            ),
+            ("shipping refused for no reason", shipping("shp_0", "status, settled_at", "'refused', 1")),
+            ("a word that is no status of shipping", shipping("shp_0", "status", "'lost'")),
             ("a settled code that somebody asks about", exchange("outcome, claimed_at", "'expired', 1")),
         ];
         let run = async |sql: &str| -> Result<u64, DbErr> {
@@ -90,6 +103,11 @@ async fn the_schema_repeats_what_matters() {
         assert!(run(&entry("mny_3", "surplus", "4201", 3990)).await.is_err(), "one surplus twice");
         assert_eq!(run(&entry("mny_3", "refund", "5030", 1000)).await.unwrap(), 1);
         assert!(run(&entry("mny_4", "refund", "5030", 1000)).await.is_err(), "one refund twice");
+
+        assert_eq!(run(&shipping("shp_1", "status", "'requested'")).await.unwrap(), 1);
+        assert!(run(&shipping("shp_2", "status", "'requested'")).await.is_err(), "two shippings under way");
+        assert_eq!(run(&shipping("shp_2", "status, settled_at", "'uploaded', 1")).await.unwrap(), 1);
+        run("DELETE FROM shipping").await.unwrap();
 
         let succeed = format!(
             "UPDATE payment SET status = 'succeeded', transaction_id = '4200', succeeded_at = 1 WHERE id = '{p}'"

@@ -517,8 +517,11 @@ impl TestSystem {
             let refund = event
                 .refund_status
                 .map_or_else(String::new, |status| format!(", refund {}", status.to_value()));
+            let shipping = event
+                .shipping_status
+                .map_or_else(String::new, |status| format!(", shipping {}", status.to_value()));
             format!(
-                "{} {}: order {}{payment}{refund}",
+                "{} {}: order {}{payment}{refund}{shipping}",
                 event.learnt_from.to_value(),
                 event.kind.to_value(),
                 event.order_status.to_value()

@@ -231,6 +231,7 @@ test("what the server refuses is told in words, and offered again only where tha
   const cases = [
     [409, "order_closed", false, /订单已关闭/],
     [409, "order_expired", false, /即将过期/],
+    [403, "status_only", false, /订单已关闭/],
     [409, "too_many_payments", false, /重新下单/],
     [409, "amount_differs", true, /核对金额/],
     [422, "payment_refused", true, /没有接受这次请求/],

@@ -45,8 +45,10 @@ pub mod transaction;
 pub mod refund;
 pub mod bill;
 pub mod openid;
+pub mod shipping;
 pub mod client;
 pub mod error;
+mod api_host;
 mod pem;
 mod text;
 #[cfg(test)]
@@ -61,6 +63,7 @@ pub use error::{ApiError, Cause, Error};
 pub use merchant::{ApiV3Key, KeyError, Merchant, PrivateKey};
 pub use openid::OpenidClient;
 pub use refund::{Refund, RefundNotification, RefundOrder, RefundStatus};
+pub use shipping::{Shipping, ShippingClient, ShippingError};
 pub use sign::{CallUp, SignError};
 pub use transaction::{Openid, TradeState, Transaction};
 pub use trust::{SignatureHeaders, TrustedKeys, VerifyError};

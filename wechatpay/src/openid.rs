@@ -9,23 +9,18 @@
 //! code may be spent, so the payer is sent through the authorisation once more.
 
 use std::fmt;
-use std::time::Duration;
 
-use reqwest::Url;
-use reqwest::redirect::Policy;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::client::{ConfigError, base_url, encoded, is_loopback, told};
+pub use crate::api_host::Said;
+use crate::api_host::{ApiHost, Failure};
+use crate::client::{ConfigError, encoded};
 use crate::{Openid, text::text};
 
 #[cfg(test)]
 mod tests;
-
-const CONNECT_TIME_OUT: Duration = Duration::from_secs(1);
-const ANSWER_TIME_OUT: Duration = Duration::from_secs(5);
-const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// An app 公众号 or 小程序 with its secret.
 #[derive(Clone, Debug)]
@@ -68,8 +63,7 @@ pub fn authorize_url(open_url: &str, app_id: &str, redirect_uri: &str, scope: Sc
 /// Exchanges codes for openids. Clones share its connections.
 #[derive(Clone)]
 pub struct OpenidClient {
-    http: reqwest::Client,
-    base_url: String,
+    host: ApiHost,
 }
 
 /// What a page inside WeChat learns of its payer.
@@ -129,23 +123,8 @@ impl OpenidClient {
     /// # Errors
     /// [`ConfigError`] for a base URL that is more than scheme and host, and when the HTTP
     /// client cannot start.
-    pub fn new(base_url_text: &str) -> Result<Self, ConfigError> {
-        let mut base = base_url_text.to_owned();
-        let url = base_url(&mut base)?;
-        let mut http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIME_OUT)
-            .timeout(ANSWER_TIME_OUT)
-            // Another address would be told the secret.
-            .redirect(Policy::none())
-            .retry(reqwest::retry::never());
-        if url.scheme() == "http" {
-            http = http.tls_certs_only([]);
-        }
-        if is_loopback(&url) {
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(|error| ConfigError::Http(error.to_string()))?;
-        Ok(Self { http, base_url: base })
+    pub fn new(base_url: &str) -> Result<Self, ConfigError> {
+        Ok(Self { host: ApiHost::new(base_url)? })
     }
 
     /// Exchanges the `code` that came back to a page for its payer's openid.
@@ -177,59 +156,26 @@ impl OpenidClient {
     ) -> Result<T, OpenidError> {
         let (app_id, secret, code) =
             (encoded(&app.app_id), encoded(app.secret.expose_secret()), encoded(code));
-        let url = format!(
-            "{}{path}?appid={app_id}&secret={secret}&{code_name}={code}&grant_type=authorization_code",
-            self.base_url
-        );
-        let url =
-            Url::parse(&url).map_err(|_| OpenidError::Unknown { cause: "not an address".to_owned() })?;
-        let mut response = self.http.get(url).send().await.map_err(network_error)?;
-        let status = response.status().as_u16();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(network_error)? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(OpenidError::Unknown { cause: format!("status {status} with a body too large") });
-            }
-            body.extend_from_slice(&chunk);
-        }
-        judge(status, &body)
+        let target =
+            format!("{path}?appid={app_id}&secret={secret}&{code_name}={code}&grant_type=authorization_code");
+        self.host.get(&target).await.map_err(OpenidError::from)
     }
 }
 
 impl fmt::Debug for OpenidClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OpenidClient").field("base_url", &self.base_url).finish_non_exhaustive()
+        f.debug_struct("OpenidClient").field("host", &self.host).finish()
     }
 }
 
-/// What an answer means. The content type says nothing: it is `text/plain`.
-fn judge<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, OpenidError> {
-    #[derive(Deserialize)]
-    struct Refusal {
-        #[serde(default)]
-        errcode: i64,
-        #[serde(default)]
-        errmsg: String,
-    }
-    let unreadable = || OpenidError::Unknown { cause: format!("status {status} with an unreadable body") };
-    if status != 200 {
-        return Err(unreadable());
-    }
-    let said: Refusal = serde_json::from_slice(body).map_err(|_| unreadable())?;
-    match said.errcode {
-        0 => serde_json::from_slice(body).map_err(|_| unreadable()),
-        code => {
-            let said = Said { code, message: said.errmsg.chars().take(512).collect() };
-            Err(if said.is_transient() { OpenidError::Refused(said) } else { OpenidError::Definite(said) })
+impl From<Failure> for OpenidError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::NotDelivered { cause } => Self::NotDelivered { cause },
+            Failure::Unknown { cause } => Self::Unknown { cause },
+            Failure::Said(said) if said.is_transient() => Self::Refused(said),
+            Failure::Said(said) => Self::Definite(said),
         }
-    }
-}
-
-fn network_error(error: reqwest::Error) -> OpenidError {
-    if error.is_connect() {
-        OpenidError::NotDelivered { cause: told(error) }
-    } else {
-        OpenidError::Unknown { cause: told(error) }
     }
 }
 
@@ -263,27 +209,11 @@ pub enum OpenidError {
     Definite(Said),
 }
 
-/// WeChat's own words about an error; they come with HTTP status 200.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("errcode {code}")]
-pub struct Said {
-    /// `errcode`.
-    pub code: i64,
-    /// For people; it changes without notice and ends in numbers for WeChat's support.
-    pub message: String,
-}
-
 impl Said {
     /// The code is not WeChat's, too old (40029), or used before (40163). Browsers load a page
     /// twice: look first whether an earlier call with this code had an openid.
     pub fn is_code_spent(&self) -> bool {
         matches!(self.code, 40029 | 40163)
-    }
-
-    /// The app or its secret is wrong, or this machine is not on the app's list of addresses: a
-    /// matter for the operator.
-    pub fn is_configuration(&self) -> bool {
-        matches!(self.code, 40001 | 40013 | 40125 | 40164 | 41002 | 41004)
     }
 
     /// Busy (-1), or this payer's calls of this minute are used up (45011).

@@ -2,10 +2,10 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use entity::{Db, OrderId, PaymentId, RefundId, order, payment, refund};
+use entity::{Db, OrderId, PaymentId, RefundId, ShippingId, order, payment, refund, shipping};
 use jobs::Failure;
 use sea_orm::EntityTrait;
-use wechatpay::{ApiV3Key, Client, Environment};
+use wechatpay::{ApiV3Key, Client, Environment, ShippingClient, openid};
 
 use crate::{
     Budget, Identity, Policies,
@@ -31,6 +31,10 @@ pub struct Merchant {
     /// The current APIv3 key first, then the one before it while it is being replaced.
     pub apiv3_keys: Vec<ApiV3Key>,
     pub environment: Environment,
+    /// Tells WeChat of shipping, in the name of one of `mini_programs`.
+    pub shipping: ShippingClient,
+    /// Those whose secrets are known.
+    pub mini_programs: Vec<openid::App>,
     /// For what nobody waits for.
     pub budget: Budget,
     /// Where its shop wants to be told.
@@ -63,6 +67,11 @@ impl Context {
     pub(crate) async fn refund(&self, id: &RefundId) -> Result<refund::Model, Failure> {
         let refund = refund::Entity::find_by_id(id.clone()).one(self.db.reader()).await?;
         refund.ok_or_else(|| Failure::GiveUp(format!("there is no refund {id}")))
+    }
+
+    pub(crate) async fn shipping(&self, id: &ShippingId) -> Result<shipping::Model, Failure> {
+        let shipping = shipping::Entity::find_by_id(id.clone()).one(self.db.reader()).await?;
+        shipping.ok_or_else(|| Failure::GiveUp(format!("there is no shipping {id}")))
     }
 
     pub(crate) async fn order(&self, id: &OrderId) -> Result<order::Model, Failure> {

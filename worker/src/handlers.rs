@@ -9,4 +9,5 @@ pub(crate) mod push_status;
 pub(crate) mod deliver_webhook;
 pub(crate) mod request_refund;
 pub(crate) mod confirm_refund;
+pub(crate) mod upload_shipping;
 pub(crate) mod sweep_overdue;

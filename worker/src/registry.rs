@@ -26,6 +26,7 @@ pub(crate) fn dispatch<'a>(
             Kind::DeliverWebhook => handlers::deliver_webhook::run(context, run, &subject(run)?).await,
             Kind::RequestRefund => handlers::request_refund::run(context, run, &subject(run)?).await,
             Kind::ConfirmRefund => handlers::confirm_refund::run(context, run, &subject(run)?).await,
+            Kind::UploadShipping => handlers::upload_shipping::run(context, run, &subject(run)?).await,
             Kind::SweepOverdue => handlers::sweep_overdue::run(context, run, &subject(run)?).await,
         }
     }

@@ -1,5 +1,5 @@
-//! The one place where the status of an order or a payment changes, and, in [`refund`] and
-//! [`delivery`], that of a refund and of a delivery.
+//! The one place where the status of an order or a payment changes, and, in [`refund`], [`shipping`]
+//! and [`delivery`], that of a refund, of shipping and of a delivery.
 //!
 //! A notification, an answer and our own question are roads to this gate. Behind it everything
 //! that follows from a fact is written in the caller's transaction: both statuses, the money book,
@@ -8,6 +8,7 @@
 mod aftermath;
 pub mod delivery;
 pub mod refund;
+pub mod shipping;
 
 use std::time::Instant;
 

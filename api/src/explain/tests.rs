@@ -54,6 +54,7 @@ fn dossier(order: order::Model, payments: Vec<payment::Model>) -> Dossier {
         order,
         payments,
         refunds: Vec::new(),
+        shippings: Vec::new(),
         events: Vec::new(),
         notifications: Vec::new(),
         cases: Vec::new(),

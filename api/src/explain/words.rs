@@ -4,7 +4,7 @@ use entity::{
     Timestamp, case, job,
     order::{self, Status},
     order_event::{self, Source},
-    payment, refund, webhook_delivery,
+    payment, refund, shipping, webhook_delivery,
 };
 use jobs::Kind;
 
@@ -140,6 +140,29 @@ pub(super) fn of_refund(refund: &refund::Model) -> Sentence {
     }
 }
 
+pub(super) fn of_shipping(shipping: &shipping::Model) -> Sentence {
+    let id = &shipping.id;
+    match shipping.status {
+        shipping::Status::Requested => both(
+            format!("发货信息 {id} 已写下，微信还没有收下；在那之前小程序的这笔钱可能被冻结。"),
+            format!(
+                "Shipping {id} is written down; WeChat has not taken it yet, and may hold the money back until then."
+            ),
+        ),
+        shipping::Status::Uploaded => both(
+            format!("发货信息 {id} 已于 {} 录入微信。", shown(shipping.settled_at)),
+            format!("WeChat took shipping {id} at {}.", shown(shipping.settled_at)),
+        ),
+        shipping::Status::Refused => {
+            let code = shipping.failure_code.as_deref().unwrap_or("—");
+            both(
+                format!("发货信息 {id} 被微信拒绝（{code}）；更正后可以再录。"),
+                format!("WeChat refused shipping {id} ({code}); another may be asked for."),
+            )
+        }
+    }
+}
+
 pub(super) fn of_case(case: &case::Model) -> Sentence {
     let (zh, en) = match case.kind {
         case::Kind::LatePayment => ("订单关闭后收到付款", "money came after the order was closed"),
@@ -211,6 +234,9 @@ pub(super) fn of_event(event: &order_event::Model) -> Sentence {
         K::RefundSucceeded => ("退款已退回付款人", "the money went back to the payer"),
         K::RefundClosed => ("微信支付关闭了退款", "WeChat Pay gave the refund up"),
         K::RefundAbnormal => ("退款异常，需要人处理", "the payer's account cannot take the refund"),
+        K::ShippingRequested => ("商户要求录入发货信息", "the shop said how the order is shipped"),
+        K::ShippingUploaded => ("发货信息已录入微信", "WeChat knows how the order is shipped"),
+        K::ShippingRefused => ("微信拒绝了发货信息", "WeChat refused what it was told of shipping"),
     };
     let (from_zh, from_en) = of_source(event.learnt_from);
     both(format!("{zh}（{from_zh}）"), format!("{en} ({from_en})"))
@@ -244,6 +270,7 @@ pub(super) fn of_job(job: &job::Model, now: Timestamp) -> Sentence {
             ("向微信支付申请退款（同一单号）", "ask WeChat Pay for the refund, under the same number")
         }
         Some(Kind::ConfirmRefund) => ("向微信支付查退款", "ask WeChat Pay about the refund"),
+        Some(Kind::UploadShipping) => ("向微信录入发货信息", "tell WeChat how the order is shipped"),
         Some(Kind::PushStatus) => ("写下要通知商户的内容", "write down what the shop is to be told"),
         Some(Kind::DeliverWebhook) => ("通知商户", "tell the shop"),
         Some(Kind::SweepOverdue) | None => ("其他任务", "something else"),

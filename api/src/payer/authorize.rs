@@ -42,7 +42,7 @@ pub(crate) struct Authorize {
 #[utoipa::path(get, path = "/v1/wechat/oauth/authorize", params(Authorize), responses(
     (status = 303, description = "To WeChat's authorisation page"),
     (status = 400, content_type = "text/html", description = "return_to is not allowed"),
-    (status = 404, content_type = "text/html", description = "The client secret opens no order"),
+    (status = 404, content_type = "text/html", description = "The client secret opens no order, or its status only"),
     (status = 409, content_type = "text/html", description = "The merchant has no service account with a secret"),
     (status = 429, content_type = "text/html", description = "Too many for this order"),
 ))]
@@ -54,7 +54,7 @@ pub(crate) async fn authorize_payer(
     let settings = app.settings();
     let order = settings.link_keys.order(&asked.client_secret).ok_or(Notice::LinkNotValid)?;
     let order = order::Entity::find_by_id(order).one(app.db().reader()).await?;
-    let order = order.ok_or(Notice::LinkNotValid)?;
+    let order = order.filter(|order| !order.shows_status_only(app.now())).ok_or(Notice::LinkNotValid)?;
     let merchant = app.merchant(&order.merchant).ok_or(Notice::LinkNotValid)?;
     let target = target(&app, merchant, &asked).ok_or(Notice::ReturnNotAllowed)?;
     let checkout = || checkout_url(&app, &order.id);

@@ -5,7 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use entity::{OrderId, oauth_state, order};
+use entity::{OrderId, oauth_state};
 use http::header;
 use sea_orm::EntityTrait;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     app::{App, AppKind, Merchant},
-    caller::Payer,
+    caller::{Caller, Payer},
     problem::{ApiError, Problem},
     request::Json,
 };
@@ -67,6 +67,7 @@ pub(crate) async fn exchange_openid(
     Payer(order): Payer,
     Json(ExchangeCode { code, state }): Json<ExchangeCode>,
 ) -> Result<Response, ApiError> {
+    let merchant = merchant_of(&app, &order).await?;
     let row = match is_code(&code) && is_state(&state) {
         true => oauth_state::Entity::find_by_id(state).one(app.db().reader()).await?,
         false => None,
@@ -77,7 +78,6 @@ pub(crate) async fn exchange_openid(
     if row.code_hash.as_ref() != Some(&code_hash) || !row.is_fresh(app.db().now().await?) {
         return Err(ApiError::AuthorizationExpired);
     }
-    let merchant = merchant_of(&app, &order).await?;
     let login = merchant.app(&row.app_id).and_then(|app| app.login.clone()).ok_or(ApiError::AppUnknown)?;
     known(&app, Code { hash: code_hash, order, app: login, door: Door::Web, text: code }).await
 }
@@ -99,10 +99,10 @@ pub(crate) async fn log_in_mini_program(
     Payer(order): Payer,
     Json(LogIn { app_id, code }): Json<LogIn>,
 ) -> Result<Response, ApiError> {
+    let merchant = merchant_of(&app, &order).await?;
     if !is_code(&code) {
         return Err(ApiError::AuthorizationExpired);
     }
-    let merchant = merchant_of(&app, &order).await?;
     let mut logins = merchant
         .apps
         .iter()
@@ -122,7 +122,8 @@ async fn known(app: &App, code: Code) -> Result<Response, ApiError> {
     Ok((headers, Answer(PayerKnown { app_id, openid })).into_response())
 }
 
+/// Whose order it is, while it matters who pays it.
 async fn merchant_of<'a>(app: &'a App, order: &OrderId) -> Result<&'a Merchant, ApiError> {
-    let order = order::Entity::find_by_id(order.clone()).one(app.db().reader()).await?;
-    order.and_then(|order| app.merchant(&order.merchant)).ok_or(ApiError::OrderNotFound)
+    let order = Caller::Payer(order.clone()).order(app, order.as_str()).await?;
+    app.merchant(&order.merchant).ok_or(ApiError::OrderNotFound)
 }

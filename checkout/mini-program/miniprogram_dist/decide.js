@@ -97,6 +97,7 @@ const FINAL = [
   "order_not_found",
   "order_closed",
   "order_expired",
+  "status_only",
   "app_unknown",
   "payer_refused",
   "too_many_payments",

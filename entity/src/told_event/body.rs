@@ -5,7 +5,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Kind;
-use crate::{Amount, EventId, OrderId, PaymentId, RefundId, Timestamp, order, order_event, payment, refund};
+use crate::{
+    Amount, EventId, OrderId, PaymentId, RefundId, ShippingId, Timestamp, order, order_event, payment,
+    refund, shipping,
+};
 
 /// Something a shop is told: the body of a webhook, and an item of `GET /v1/events`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -33,10 +36,24 @@ pub struct Data {
     pub payment: Option<Payment>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refund: Option<Refund>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shipping: Option<Shipping>,
     /// The money came when the order was closed, or being closed. Left out if it did not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub late: bool,
+}
+
+/// The shipping it is about.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = ToldShipping)]
+pub struct Shipping {
+    #[schema(value_type = String)]
+    pub id: ShippingId,
+    pub status: shipping::Status,
+    /// Why WeChat refused it: its `errcode`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_code: Option<String>,
 }
 
 /// The order after it.
@@ -92,13 +109,14 @@ pub struct Refund {
 }
 
 impl Told {
-    /// What is told of an event. `payment` and `refund` are those that the event names.
+    /// What is told of an event. `payment`, `refund` and `shipping` are those that the event names.
     pub fn of(
         event: &order_event::Model,
         kind: Kind,
         order: &order::Model,
         payment: Option<&payment::Model>,
         refund: Option<&refund::Model>,
+        shipping: Option<&shipping::Model>,
     ) -> Self {
         let late = event.detail.as_deref().is_some_and(is_late);
         let data = Data {
@@ -106,6 +124,7 @@ impl Told {
             order: Order::of(event, order),
             payment: payment.map(|payment| Payment::of(event, payment)),
             refund: refund.map(|refund| Refund::of(event, refund)),
+            shipping: shipping.map(|shipping| Shipping::of(event, shipping)),
             late,
         };
         Self { id: event.id.clone(), kind, timestamp: event.at, data }
@@ -151,6 +170,16 @@ impl Refund {
             status: event.refund_status.unwrap_or(refund.status),
             reason: refund.reason.clone(),
             succeeded_at: refund.succeeded_at,
+        }
+    }
+}
+
+impl Shipping {
+    fn of(event: &order_event::Model, shipping: &shipping::Model) -> Self {
+        Self {
+            id: shipping.id.clone(),
+            status: event.shipping_status.unwrap_or(shipping.status),
+            failure_code: shipping.failure_code.clone(),
         }
     }
 }

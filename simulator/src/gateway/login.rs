@@ -1,4 +1,5 @@
-//! Logging in: the OAuth page of open.weixin.qq.com, and two questions to api.weixin.qq.com.
+//! Logging in: the OAuth page of open.weixin.qq.com, and the questions to api.weixin.qq.com; and what an app
+//! tells that host of shipping.
 //!
 //! Nothing here is signed; an error is a page, or `{errcode, errmsg}` with HTTP 200.
 
@@ -8,14 +9,16 @@ use axum::{
     Router,
     extract::{Query, State},
     response::{Html, IntoResponse, Redirect, Response},
-    routing::get,
+    routing::{get, post},
 };
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reqwest::Url;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::error;
 
-use super::Here;
+use super::{Here, LARGEST_BODY};
 use crate::{
     browser,
     credentials::{App, AppKind, base64, random_text},
@@ -23,6 +26,7 @@ use crate::{
     login::{BadCode, Door},
     pages,
     payers::Payer,
+    shipping,
     wechat::Wechat,
 };
 
@@ -31,6 +35,8 @@ pub(super) fn routes() -> Router<Arc<Wechat>> {
         .route("/connect/oauth2/authorize", get(ask_to_authorize).post(authorize))
         .route("/sns/oauth2/access_token", get(exchange_web_code))
         .route("/sns/jscode2session", get(exchange_mini_program_code))
+        .route("/cgi-bin/stable_token", post(give_token))
+        .route("/wxa/sec/order/upload_shipping_info", post(upload_shipping))
 }
 
 /// Silent, or with a page that asks the payer first.
@@ -180,6 +186,61 @@ async fn exchange_mini_program_code(State(wechat): Here, Query(said): Said) -> R
     }))
 }
 
+/// 获取稳定版接口调用凭据.
+async fn give_token(State(wechat): Here, body: Bytes) -> Response {
+    #[derive(Deserialize)]
+    struct Asked {
+        #[serde(default)]
+        grant_type: String,
+        #[serde(default)]
+        appid: String,
+        #[serde(default)]
+        secret: String,
+        #[serde(default)]
+        force_refresh: bool,
+    }
+    let given = async {
+        let asked: Asked = serde_json::from_slice(&body).map_err(|_| Error(47001, "data format error"))?;
+        if asked.grant_type != "client_credential" {
+            return Err(Error(40002, "invalid grant_type"));
+        }
+        let app = known_app(&wechat, &asked.appid, &asked.secret)?;
+        match wechat.stable_token(&app, asked.force_refresh).await {
+            Ok((token, seconds)) => Ok(json!({"access_token": token, "expires_in": seconds})),
+            Err(error) => {
+                error!(%error, "giving an access token failed");
+                Err(Error(-1, "system error"))
+            }
+        }
+    };
+    answer(given.await)
+}
+
+/// 发货信息录入接口.
+async fn upload_shipping(State(wechat): Here, Query(said): Said, body: Bytes) -> Response {
+    let taken = async {
+        let token = said.get("access_token").filter(|token| !token.is_empty());
+        let token = token.ok_or(Error(41001, "access_token missing"))?;
+        if body.len() > LARGEST_BODY {
+            return Err(Error(47001, "data format error"));
+        }
+        match wechat.upload_shipping(token, &body).await {
+            Ok(()) => Ok(json!({"errcode": 0, "errmsg": "ok"})),
+            Err(shipping::Refused::Said(code, why)) => Err(Error(code, why)),
+            Err(shipping::Refused::Store(error)) => {
+                error!(%error, "taking shipping failed");
+                Err(Error(-1, "system error"))
+            }
+        }
+    };
+    answer(taken.await)
+}
+
+fn known_app(wechat: &Wechat, appid: &str, secret: &str) -> Result<App, Error> {
+    let app = wechat.app(appid).ok_or(Error(40013, "invalid appid"))?;
+    if app.secret == secret { Ok(app) } else { Err(Error(40125, "invalid appsecret")) }
+}
+
 /// A code that was good.
 struct Exchanged {
     app: App,
@@ -204,11 +265,9 @@ async fn exchange(
     if value("grant_type") != Some("authorization_code") {
         return Err(Error(40002, "invalid grant_type"));
     }
-    let app = wechat.app(appid).ok_or(Error(40013, "invalid appid"))?;
-    if app.secret != secret {
-        return Err(Error(40125, "invalid appsecret"));
-    }
-    let fault = wechat.login_fault(&app, doors);
+    let app = known_app(wechat, appid, secret)?;
+    let target = if doors.contains(&Door::MiniProgram) { Target::Login } else { Target::Authorization };
+    let fault = wechat.app_fault(&app, target);
     if fault == Some(FaultKind::SystemBusy) {
         return Err(Error(-1, "system error"));
     }
@@ -225,12 +284,11 @@ async fn exchange(
 }
 
 impl Wechat {
-    /// What goes wrong with an exchange whose app and secret are right.
-    fn login_fault(&self, app: &App, doors: &[Door]) -> Option<FaultKind> {
-        let is_login = doors.contains(&Door::MiniProgram);
+    /// What goes wrong with a call of an app that is who it says it is.
+    pub(crate) fn app_fault(&self, app: &App, target: Target) -> Option<FaultKind> {
         let owner = self.merchants.all().find(|keys| keys.merchant().apps.contains(app))?;
         let occasion = Occasion {
-            target: if is_login { Target::Login } else { Target::Authorization },
+            target,
             mchid: owner.mchid().to_owned(),
             numbers: Vec::new(),
             path: app.appid.clone(),

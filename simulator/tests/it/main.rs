@@ -21,4 +21,5 @@ mod patience;
 mod requests;
 mod restart;
 mod scenarios;
+mod shipping;
 mod trust;

@@ -2,6 +2,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::api_host::judge;
 
 const SECRET: &str = "d41d8cd98f00b204e9800998ecf8427e";
 
@@ -71,7 +72,7 @@ async fn a_mini_program_learns_its_payer() {
 #[test]
 fn an_answer_is_classed_by_its_errcode_and_not_by_its_status() {
     let check = |status: u16, body: &str, expected: &str| {
-        let seen = match judge::<WebAuthorization>(status, body.as_bytes()) {
+        let seen = match judge::<WebAuthorization>(status, body.as_bytes()).map_err(OpenidError::from) {
             Ok(found) if found.is_snapshot() => "snapshot".to_owned(),
             Ok(_) => "ok".to_owned(),
             Err(OpenidError::NotDelivered { .. }) => "not delivered".to_owned(),

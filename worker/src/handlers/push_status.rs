@@ -3,7 +3,7 @@
 //! Nobody is asked, so all of it is one transaction: an event is told once, and in its place.
 
 use entity::{
-    Txn, order, order_event, payment, refund,
+    Txn, order, order_event, payment, refund, shipping,
     told_event::{self, Told},
     told_position, webhook_delivery,
 };
@@ -55,7 +55,11 @@ async fn news(txn: &Txn, order: &order::Model) -> Result<Vec<Told>, Failure> {
             Some(id) => refund::Entity::find_by_id(id.clone()).one(txn).await?,
             None => None,
         };
-        news.push(Told::of(&event, kind, order, payment.as_ref(), refund.as_ref()));
+        let shipping = match &event.shipping_id {
+            Some(id) => shipping::Entity::find_by_id(id.clone()).one(txn).await?,
+            None => None,
+        };
+        news.push(Told::of(&event, kind, order, payment.as_ref(), refund.as_ref(), shipping.as_ref()));
     }
     Ok(news)
 }

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use entity::{Db, notification, order, payment, refund, retention, webhook_delivery};
+use entity::{Db, notification, order, payment, refund, retention, shipping, webhook_delivery};
 use jobs::{
     ApplyNotification, CloseOrder, ClosePayment, ConfirmPayment, ConfirmRefund, DeliverWebhook, Failure,
-    Finished, Job, PushStatus, RequestRefund, Run, SweepOverdue, crash_point,
+    Finished, Job, PushStatus, RequestRefund, Run, SweepOverdue, UploadShipping, crash_point,
 };
 use sea_orm::{DbErr, FromQueryResult, Statement};
 
@@ -27,12 +27,13 @@ pub(crate) async fn run(
     run: &Run,
     SweepOverdue: &SweepOverdue,
 ) -> Result<Finished, Failure> {
-    let Forgotten { orders, payments, refunds, notifications, untold, deliveries } =
+    let Forgotten { orders, payments, refunds, shippings, notifications, untold, deliveries } =
         find(&context.db).await?;
     let found = [
         ("order", orders.len()),
         ("payment", payments.len()),
         ("refund", refunds.len()),
+        ("shipping", shippings.len()),
         ("notification", notifications.len()),
         ("untold_order", untold.len()),
         ("webhook_delivery", deliveries.len()),
@@ -60,6 +61,9 @@ pub(crate) async fn run(
                 } else {
                     jobs::enqueue(txn, &RequestRefund::of(&refund.id)).await?;
                 }
+            }
+            for shipping in &shippings {
+                jobs::enqueue(txn, &UploadShipping::of(&shipping.id)).await?;
             }
             for notification in &notifications {
                 jobs::enqueue(txn, &ApplyNotification::of(&notification.id)).await?;
@@ -89,6 +93,7 @@ struct Forgotten {
     orders: Vec<order::Model>,
     payments: Vec<payment::Model>,
     refunds: Vec<refund::Model>,
+    shippings: Vec<shipping::Model>,
     notifications: Vec<notification::Model>,
     /// Orders of which the shop was not told everything.
     untold: Vec<order::Model>,
@@ -126,6 +131,12 @@ async fn find(db: &Db) -> Result<Forgotten, DbErr> {
         RequestRefund::KIND.name(),
         ConfirmRefund::KIND.name(),
     );
+    let shippings = format!(
+        "SELECT * FROM shipping AS thing WHERE status = 'requested'
+           AND NOT EXISTS (SELECT 1 FROM job WHERE subject = thing.id AND kind = '{}')
+         ORDER BY created_at LIMIT {FINDS_MAX}",
+        UploadShipping::KIND.name()
+    );
     let notifications = format!(
         "SELECT * FROM notification AS thing WHERE verdict IN ('received', 'undecryptable')
            AND NOT EXISTS (SELECT 1 FROM job WHERE subject = thing.id AND kind = '{}')
@@ -149,6 +160,7 @@ async fn find(db: &Db) -> Result<Forgotten, DbErr> {
         orders: select(db, orders).await?,
         payments: select(db, payments).await?,
         refunds: select(db, refunds).await?,
+        shippings: select(db, shippings).await?,
         notifications: select(db, notifications).await?,
         untold: select(db, untold).await?,
         deliveries: select(db, deliveries).await?,

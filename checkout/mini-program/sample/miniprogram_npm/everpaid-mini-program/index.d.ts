@@ -62,8 +62,9 @@ export interface Order {
   amount: { total: number; currency: string };
   description: string;
   merchant: { name: string };
-  created_at: string;
-  expires_at: string;
+  /** Left out, as what follows is null or empty, seven days after the order was paid or closed. */
+  created_at?: string;
+  expires_at?: string;
   paid_at: string | null;
   return_url: string | null;
   payment: Payment | null;

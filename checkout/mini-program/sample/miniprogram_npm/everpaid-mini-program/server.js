@@ -77,7 +77,8 @@ function connect(wx, baseUrl, clientSecret) {
   return {
     /** @returns {Promise<Order>} */
     async readOrder() {
-      return part(await ask("GET", order), "order");
+      // Of an order that has long been at rest the server tells no more than how it stands.
+      return Object.assign({ description: "", paid_at: null, return_url: null, payment: null }, part(await ask("GET", order), "order"));
     },
 
     /**

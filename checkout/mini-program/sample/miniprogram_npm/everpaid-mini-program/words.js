@@ -111,7 +111,7 @@ function text(language, key, values = {}) {
 function textFor(language, outcome, code) {
   if (outcome !== "failed") return text(language, outcome);
   if (code === "client_secret_invalid" || code === "unauthorized" || code === "order_not_found") return text(language, "gone");
-  if (code === "order_closed") return text(language, "closed");
+  if (code === "order_closed" || code === "status_only") return text(language, "closed");
   const key = "failed_" + code;
   return text(language, key in WORDS[language] ? key : "failed_unknown");
 }
