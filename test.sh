@@ -8,7 +8,7 @@
 # processes share the work over it; its service is not used), python3 and python3-venv (published clients in Python and Node do a shop's day against the simulator, and WeChat's
 # simulation of components runs the mini-program's; their exact versions come from PyPI and npm, into
 # target/ and node_modules/), spin (the model of an order's life is verified), prometheus (the rules and
-# dashboards are asked of a real one; its service is not used).
+# dashboards are asked of a real one; its service is not used), libfaketime (processes whose clock is off).
 # Without root and with something missing, it prints the one line to run and fails.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -29,6 +29,7 @@ command -v spin >/dev/null || missing+=(spin)
 command -v promtool >/dev/null || missing+=(prometheus)
 [ -x /usr/bin/chromium ] || missing+=(chromium fonts-noto-cjk)
 [ -x "$(postgres_bin)/initdb" ] || missing+=(postgresql)
+compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
 command -v redis-server >/dev/null || missing+=(redis-server)
 if [ ${#missing[@]} -gt 0 ]; then
   install="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
@@ -85,6 +86,9 @@ say "docs";          RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps 
 # Most tests wait more than they compute.
 say "tests";         RUST_TEST_THREADS=$((3 * $(nproc))) cargo test --workspace --locked
 say "lives";         cargo run -p chaos --locked --quiet -- lives --count 5000 --seed 20261122
+for database in sqlite postgres; do
+  say "fire, $database"; cargo run -p chaos --locked --quiet -- fire --database $database --seed 20261122
+done
 say "browser";       cargo build --locked --quiet
 node --test tests/browser/*.test.js
 say "mini-program"

@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use entity::{money_entry, order, order_event};
+use entity::{Timestamp, money_entry, order, order_event};
 
-use crate::{oracle::Witnesses, sink::Heard, weather::Spell};
+use crate::{oracle::Witnesses, sink::Heard};
 
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
@@ -16,7 +16,7 @@ pub struct Figures {
     /// At their end: paid, closed, given back.
     pub finished: u64,
     endings: BTreeMap<String, u64>,
-    payments: u64,
+    pub payments: u64,
     refunds: BTreeMap<String, u64>,
     cases: BTreeMap<String, u64>,
     told: u64,
@@ -28,8 +28,15 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// What one wave came to.
-    pub fn of(spells: &[Spell], witnesses: &Witnesses, heard: &Heard) -> Self {
+    /// What it came to, and by which troubles.
+    ///
+    /// What was paid at a moment that `is_dated` does not vouch for is left out of the times.
+    pub fn of(
+        troubles: impl Iterator<Item = String>,
+        witnesses: &Witnesses,
+        heard: &Heard,
+        is_dated: impl Fn(Timestamp) -> bool,
+    ) -> Self {
         let mut figures = Self {
             orders: witnesses.orders.len() as u64,
             payments: witnesses.payments.len() as u64,
@@ -38,8 +45,8 @@ impl Figures {
             refused_by_shop: heard.refused,
             ..Self::default()
         };
-        for spell in spells {
-            *figures.troubles.entry(spell.trouble.name()).or_default() += 1;
+        for trouble in troubles {
+            *figures.troubles.entry(trouble).or_default() += 1;
         }
         for order in &witnesses.orders {
             let is_over = order.status == order::Status::Closed || order.status.is_paid();
@@ -58,22 +65,39 @@ impl Figures {
             .filter(|entry| entry.kind == money_entry::Kind::Payment)
             .map(|entry| (&entry.payment_id, entry.booked_at))
             .collect();
+        let paid_at: HashMap<_, _> = witnesses
+            .ledger
+            .payments
+            .iter()
+            .map(|taken| (&taken.out_trade_no, Timestamp(taken.paid_at_ms)))
+            .collect();
         let taken: HashMap<_, _> = witnesses
             .payments
             .iter()
-            .filter_map(|payment| Some((&payment.id, payment.succeeded_at?)))
+            .filter_map(|payment| Some((&payment.id, *paid_at.get(&payment.out_trade_no)?)))
             .collect();
         for event in &witnesses.events {
             if event.kind != order_event::Kind::PaymentSucceeded {
                 continue;
             }
             let times = event.payment_id.as_ref().and_then(|id| booked.get(id).zip(taken.get(id)));
-            if let Some((booked, taken)) = times {
+            if let Some((booked, taken)) = times.filter(|(_, taken)| is_dated(**taken)) {
                 let source = format!("{:?}", event.learnt_from).to_lowercase();
                 figures.known.entry(source).or_default().push(booked.since(*taken));
             }
         }
         figures
+    }
+
+    /// From the payment to its booking in seconds: p50, p99 and the longest, of those that a notification
+    /// came for or of the others.
+    pub fn known(&self, by_notification: bool) -> Option<[f64; 3]> {
+        let is_wanted = |source: &str| (source == "notification") == by_notification;
+        let spans = self.known.iter().filter(|(source, _)| is_wanted(source)).flat_map(|(_, spans)| spans);
+        let mut spans: Vec<_> = spans.collect();
+        spans.sort_unstable();
+        let last = spans.len().checked_sub(1)?;
+        Some([50, 99, 100].map(|part| spans[last * part / 100].as_secs_f64()))
     }
 
     pub fn add(&mut self, other: Self) {
@@ -120,14 +144,14 @@ impl fmt::Display for Figures {
             "told {}, told again {}, not taken by the shop {}",
             self.told, self.told_again, self.refused_by_shop
         )?;
-        writeln!(f, "trouble, in waves: {}", list(&self.troubles))?;
+        writeln!(f, "trouble: {}", list(&self.troubles))?;
         for (source, spans) in &self.known {
             let mut spans = spans.clone();
             spans.sort_unstable();
-            let at = |part: usize| spans[(spans.len() - 1) * part / 100].as_secs();
+            let at = |part: usize| spans[(spans.len() - 1) * part / 100].as_secs_f64();
             writeln!(
                 f,
-                "paid and known by {source}: {} times, p50 {} s, p99 {} s, max {} s",
+                "paid and known by {source}: {} times, p50 {:.1} s, p99 {:.1} s, max {:.1} s",
                 spans.len(),
                 at(50),
                 at(99),

@@ -3,21 +3,27 @@
 use std::{collections::BTreeMap, num::NonZero, thread, time::Duration};
 
 use anyhow::{Context, ensure};
-use entity::{OrderId, Timestamp, order, payment, refund, webhook_delivery};
+use entity::{OrderId, Timestamp, payment, refund};
 use futures::{StreamExt, future::join_all, stream};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 use simulator::{Credentials, Pay, RefundOutcome};
 use tokio::time::timeout;
 
 use crate::{
     figures::Figures,
-    life::{Act, BEAT, Life, Payer},
-    oracle::{Findings, Witnesses},
-    weather::{self, Spell, Trouble},
-    world::World,
+    lives::{
+        life::{Act, BEAT, Life, Payer},
+        weather::{Spell, Trouble},
+        world::World,
+    },
+    oracle::{self, Allowed, Findings, Witnesses},
 };
+
+mod life;
+mod weather;
+mod world;
 
 #[cfg(test)]
 mod tests;
@@ -352,30 +358,31 @@ impl Wave {
     }
 
     async fn is_at_rest(&self) -> anyhow::Result<bool> {
-        let db = self.world.db().reader();
-        let open = [order::Status::Pending, order::Status::Closing];
-        let orders = order::Entity::find().filter(order::Column::Status.is_in(open)).count(db).await?;
-        let payments = payment::Entity::find()
-            .filter(payment::Column::Status.is_in(payment::Status::NOT_AT_REST))
-            .count(db)
-            .await?;
-        let refunds = refund::Entity::find()
-            .filter(refund::Column::Status.is_in(refund::Status::NOT_AT_REST))
-            .count(db)
-            .await?;
-        let deliveries = webhook_delivery::Entity::find()
-            .filter(webhook_delivery::Column::Status.eq(webhook_delivery::Status::Pending))
-            .count(db)
-            .await?;
-        Ok(orders + payments + refunds + deliveries == 0 && self.world.next_due().await?.is_none())
+        let left = oracle::unfinished(self.world.db()).await?;
+        Ok(left.is_empty() && self.world.next_due().await?.is_none())
+    }
+
+    async fn witnesses(&self) -> anyhow::Result<Witnesses> {
+        let mut witnesses = Witnesses::read(self.world.db(), self.world.simulator.ledger().await?).await?;
+        for number in witnesses.unpaid() {
+            // WeChat Pay does not know those that were never sent.
+            if let Ok(known) = self.world.simulator.payment(&number).await
+                && known.trade_state == "NOTPAY"
+            {
+                witnesses.open.insert(number);
+            }
+        }
+        Ok(witnesses)
     }
 
     async fn judge(&self) -> anyhow::Result<(Figures, Findings)> {
-        let witnesses = Witnesses::call(&self.world).await?;
+        let witnesses = self.witnesses().await?;
         let (figures, mut found) = {
             let heard = self.world.sink.heard();
             let denied = self.spells.iter().any(|spell| matches!(spell.trouble, Trouble::Denial(_)));
-            (Figures::of(&self.spells, &witnesses, &heard), witnesses.judge(&heard, denied))
+            let troubles = self.spells.iter().map(|spell| spell.trouble.name());
+            let allowed = Allowed { denied, ..Allowed::default() };
+            (Figures::of(troubles, &witnesses, &heard, |_| true), witnesses.judge(&heard, &allowed))
         };
         for broken in self.world.simulator.check_ledger().await? {
             found.wrong.push(format!("WeChat Pay's own ledger: {broken}"));

@@ -1,19 +1,10 @@
-//! The proof under faults.
-//!
-//! `lives` leads many orders through everything that can happen to them, in virtual time; in the
-//! end WeChat Pay's ledger, our books and what the shop was told must say the same.
-
-mod figures;
-mod life;
-mod lives;
-mod oracle;
-mod sink;
-mod weather;
-mod world;
+//! The command of the proof under faults.
 
 use std::process::ExitCode;
 
+use chaos::{fire, lives};
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Parser)]
 struct Chaos {
@@ -25,21 +16,43 @@ struct Chaos {
 enum What {
     /// Lead orders through the shipping handlers on SQLite, in virtual time.
     Lives(lives::Options),
+    /// Sell with real processes, in real time, while they are killed, frozen and cut off.
+    Fire(fire::Options),
 }
 
 fn main() -> ExitCode {
-    let Chaos { what: What::Lives(options) } = Chaos::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = match runtime {
-        Ok(runtime) => runtime.block_on(lives::run(&options)),
-        Err(error) => Err(error.into()),
-    };
-    match ended {
+    // Under this name it is what it strikes at, so that nobody has to build that beforehand.
+    if std::env::args_os().next().is_some_and(|name| name == "everpaid") {
+        return everpaid::main();
+    }
+    let Chaos { what } = Chaos::parse();
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(run(what)))
+    {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("chaos: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// True if nothing was wrong. What runs ends with whoever is told to stop.
+async fn run(what: What) -> anyhow::Result<bool> {
+    let work = async {
+        match what {
+            What::Lives(options) => lives::run(&options).await,
+            What::Fire(options) => fire::run(&options).await,
+        }
+    };
+    let mut told_to_stop = signal(SignalKind::terminate())?;
+    tokio::select! {
+        ended = work => ended,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("told to stop"),
+        _ = told_to_stop.recv() => anyhow::bail!("told to stop"),
     }
 }

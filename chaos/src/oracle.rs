@@ -6,14 +6,16 @@ use std::{
 };
 
 use entity::{
-    Fen, OrderId, PaymentId, case, job,
+    Db, Fen, OrderId, PaymentId, case, job,
     money_entry::{self, Kind as Booked},
     notification, order, order_event, payment, refund, told_event, webhook_delivery,
 };
-use sea_orm::{EntityTrait, QueryOrder};
+use sea_orm::{
+    ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QueryOrder, sea_query::Expr,
+};
 use simulator::{Ledger, RefundSource};
 
-use crate::{sink::Heard, world::World};
+use crate::sink::Heard;
 
 /// What is not as it should be, in words.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +32,19 @@ pub struct Findings {
     pub untold: Vec<String>,
 }
 
-/// What both sides know after a wave.
+/// What is no fault in this run, although it would be one in others.
+#[derive(Clone, Debug, Default)]
+pub struct Allowed {
+    /// WeChat Pay denied what it had, and nobody can know better: such a payment is over here and payable
+    /// there, until somebody pays it.
+    pub denied: bool,
+    /// A look at a payment that is over may wait for its rung: it will find so, and be done.
+    pub looks: bool,
+    /// The subjects of jobs that were planted, and that nobody can do.
+    pub poison: HashSet<String>,
+}
+
+/// What both sides know in the end.
 #[derive(Clone)]
 pub struct Witnesses {
     pub ledger: Ledger,
@@ -50,23 +64,14 @@ pub struct Witnesses {
 }
 
 impl Witnesses {
-    pub async fn call(world: &World) -> anyhow::Result<Self> {
-        let db = world.db().reader();
-        let payments = payment::Entity::find().all(db).await?;
-        let mut open = HashSet::new();
-        for payment in &payments {
-            // WeChat Pay does not know those that were never sent.
-            if let Ok(known) = world.simulator.payment(&payment.out_trade_no).await
-                && known.trade_state == "NOTPAY"
-            {
-                open.insert(payment.out_trade_no.clone());
-            }
-        }
+    /// Our books beside WeChat Pay's ledger; what is `open` there has to be asked.
+    pub async fn read(db: &Db, ledger: Ledger) -> anyhow::Result<Self> {
+        let db = db.reader();
         Ok(Self {
-            ledger: world.simulator.ledger().await?,
-            open,
+            ledger,
+            open: HashSet::new(),
             orders: order::Entity::find().all(db).await?,
-            payments,
+            payments: payment::Entity::find().all(db).await?,
             refunds: refund::Entity::find().all(db).await?,
             entries: money_entry::Entity::find().all(db).await?,
             cases: case::Entity::find().all(db).await?,
@@ -78,15 +83,21 @@ impl Witnesses {
         })
     }
 
-    /// Every promise, one after the other. Where WeChat Pay `denied` what it had, nobody can know better:
-    /// such a payment is over here and payable there, until somebody pays it.
-    pub fn judge(&self, heard: &Heard, denied: bool) -> Findings {
+    /// The numbers that WeChat Pay took no money for.
+    pub fn unpaid(&self) -> Vec<String> {
+        let paid: HashSet<_> = self.ledger.payments.iter().map(|taken| &taken.out_trade_no).collect();
+        let numbers = self.payments.iter().map(|payment| &payment.out_trade_no);
+        numbers.filter(|number| !paid.contains(number)).cloned().collect()
+    }
+
+    /// Every promise, one after the other.
+    pub fn judge(&self, heard: &Heard, allowed: &Allowed) -> Findings {
         let mut found = Findings::default();
         self.judge_payments(&mut found);
         self.judge_refunds(&mut found);
-        self.judge_orders(denied, &mut found);
+        self.judge_orders(allowed.denied, &mut found);
         self.judge_cases(&mut found);
-        self.judge_rest(&mut found);
+        self.judge_rest(allowed, &mut found);
         self.judge_telling(heard, &mut found);
         found
     }
@@ -265,10 +276,18 @@ impl Witnesses {
     }
 
     /// Nothing is left to do, and nothing was given up.
-    fn judge_rest(&self, found: &mut Findings) {
-        for job in &self.jobs {
+    fn judge_rest(&self, allowed: &Allowed, found: &mut Findings) {
+        let at_rest: HashSet<_> = self
+            .payments
+            .iter()
+            .filter(|payment| payment.status.is_at_rest())
+            .map(|payment| payment.id.as_str())
+            .collect();
+        for job in self.jobs.iter().filter(|job| !allowed.poison.contains(&job.subject)) {
+            let is_look =
+                allowed.looks && job.kind == "confirm_payment" && at_rest.contains(job.subject.as_str());
             // An abnormal refund was settled, and everything else has an end.
-            if job.kind != "sweep_overdue" || job.dead_at.is_some() {
+            if !(is_look || job.kind == "sweep_overdue") || job.dead_at.is_some() {
                 found.stuck.push(format!("{} of {} is left: {:?}", job.kind, job.subject, job.last_error));
             }
         }
@@ -367,4 +386,40 @@ impl fmt::Display for Findings {
         write!(f, "lost {}, doubled {}, wrong {}, ", lost.len(), doubled.len(), wrong.len())?;
         write!(f, "stuck {}, untold {}", stuck.len(), untold.len())
     }
+}
+
+/// How much of each kind has not come to its end, in words; nothing if all of it has.
+pub async fn unfinished(db: &Db) -> anyhow::Result<Vec<String>> {
+    let db = db.reader();
+    let open = [order::Status::Pending, order::Status::Closing];
+    let orders = order::Entity::find().filter(order::Column::Status.is_in(open)).count(db).await?;
+    let payments = payment::Entity::find()
+        .filter(payment::Column::Status.is_in(payment::Status::NOT_AT_REST))
+        .count(db)
+        .await?;
+    let refunds = refund::Entity::find()
+        .filter(refund::Column::Status.is_in(refund::Status::NOT_AT_REST))
+        .count(db)
+        .await?;
+    let deliveries = webhook_delivery::Entity::find()
+        .filter(webhook_delivery::Column::Status.eq(webhook_delivery::Status::Pending))
+        .count(db)
+        .await?;
+    let notifications = notification::Entity::find()
+        .filter(notification::Column::Verdict.eq(notification::Verdict::Received))
+        .count(db)
+        .await?;
+    let untold = order::Entity::find()
+        .filter(Expr::col(order::Column::ToldSeq).ne(Expr::col(order::Column::EventSeq)))
+        .count(db)
+        .await?;
+    let left = [
+        ("orders", orders),
+        ("payments", payments),
+        ("refunds", refunds),
+        ("notifications", notifications),
+        ("untold orders", untold),
+        ("deliveries", deliveries),
+    ];
+    Ok(left.iter().filter(|(_, count)| *count > 0).map(|(what, count)| format!("{count} {what}")).collect())
 }

@@ -14,6 +14,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::post,
 };
+use entity::{Clock, Timestamp};
 use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -36,6 +37,8 @@ pub struct Heard {
 pub struct Event {
     pub kind: String,
     pub order_id: String,
+    /// By the machine's clock.
+    pub heard_at: Timestamp,
     body: Bytes,
 }
 
@@ -120,7 +123,8 @@ async fn take(State(shop): State<Shop>, headers: HeaderMap, body: Bytes) -> Stat
     if headers.get("webhook-id").and_then(|id| id.to_str().ok()) != Some(id) {
         heard.wrong.push(format!("{id} was sent under another webhook-id"));
     }
-    let event = Event { kind: kind.to_owned(), order_id: order.to_owned(), body: body.clone() };
+    let heard_at = Clock::System.now();
+    let event = Event { kind: kind.to_owned(), order_id: order.to_owned(), heard_at, body: body.clone() };
     match heard.events.get(id) {
         Some(before) => {
             if before.body != body {

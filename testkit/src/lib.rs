@@ -1,7 +1,12 @@
 //! A fresh, migrated database for a test: a file of its own on SQLite, a database of its own on Postgres.
+//! And the processes of those tests that need real ones, with a client that outlasts their deaths.
 //!
 //! `./test.sh` starts a private Postgres and names it in `EVERPAID_TEST_POSTGRES`; then every test
 //! that asks for [`databases`] runs on both. Without it, tests run on SQLite alone.
+
+pub mod process;
+pub mod patient;
+mod redis;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -9,8 +14,6 @@ use entity::{Clock, Db, DbOptions};
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, Database};
 use tempfile::TempDir;
-
-mod redis;
 
 pub use redis::RedisServer;
 

@@ -40,6 +40,10 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Stops it where it stands, as a machine does that swaps; connections stay open.
     pub fn freeze(&self) {
         self.signal(Signal::SIGSTOP);

@@ -1,27 +1,22 @@
 //! The processes of a scenario: a simulator that lives throughout, and one server after another.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::Write,
-    net::TcpListener,
-    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
     time::Duration,
 };
 
-use anyhow::{Context, bail, ensure};
-use nix::{
-    sys::signal::{self, Signal},
-    unistd::Pid,
-};
+use anyhow::{Context, bail};
 use serde::Deserialize;
 use tempfile::TempDir;
-use testkit::TestDatabase;
+use testkit::{
+    TestDatabase,
+    process::{Process, free_port},
+};
 use tokio::{
-    process::{Child, Command},
-    time::{Instant, sleep, timeout},
+    process::Command,
+    time::{Instant, sleep},
 };
 
 use crate::listener::{Listener, SECRET};
@@ -33,8 +28,6 @@ pub const UNKNOWN_APP: &str = "wxffffffffffffffff";
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const START_MAX: Duration = Duration::from_secs(60);
-/// A run may take 20 s, and stopping waits for it.
-const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// Everything a scenario has for itself.
 #[derive(Debug)]
@@ -49,10 +42,6 @@ pub struct World {
     dir: TempDir,
     _simulator: Process,
 }
-
-/// A process that does not outlive its test.
-#[derive(Debug)]
-pub struct Process(Child);
 
 /// A simulator's file with keys in it, which take a second to make.
 #[derive(Debug)]
@@ -123,19 +112,19 @@ impl World {
         let mut marked = OpenOptions::new().create(true).append(true).open(&log)?;
         writeln!(marked, "--- FAILPOINTS={}", failpoints.unwrap_or("none"))?;
         let config = self.dir.path().join("everpaid.toml");
-        let mut command = everpaid(&log)?;
+        let mut command = everpaid();
         command.arg("serve").arg("--config").arg(config);
         if let Some(failpoints) = failpoints {
             command.env("FAILPOINTS", failpoints);
         }
-        Ok(Process(command.spawn().context("starting the server")?))
+        Process::start(&mut command, &log)
     }
 
     /// Waits until the server takes requests.
     pub async fn wait_ready(&self, server: &mut Process) -> anyhow::Result<()> {
         let end = Instant::now() + START_MAX;
         while Instant::now() < end {
-            if let Some(status) = server.0.try_wait()? {
+            if let Some(status) = server.ended()? {
                 bail!("the server ended instead of starting: {status}");
             }
             let answer = self.http.get(format!("{}/readyz", self.api_url)).send().await;
@@ -164,57 +153,19 @@ impl World {
     }
 }
 
-impl Process {
-    /// Waits for the end that was prepared for it.
-    pub async fn died(&mut self) -> anyhow::Result<()> {
-        let status = self.0.wait().await?;
-        ensure!(is_killed(status), "the server ended by itself: {status}");
-        Ok(())
-    }
-
-    /// `kill -9`.
-    pub async fn kill(mut self) -> anyhow::Result<()> {
-        ensure!(self.0.try_wait()?.is_none(), "the server was gone before it was killed");
-        self.0.start_kill()?;
-        self.died().await
-    }
-
-    /// SIGTERM; it has to end in order and say so.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        // Not waited for yet, so the number cannot be another process'.
-        let id = self.0.id().context("it was gone before it was told to stop")?;
-        signal::kill(Pid::from_raw(i32::try_from(id)?), Signal::SIGTERM)?;
-        let status = timeout(STOP_MAX, self.0.wait()).await.context("it did not stop at SIGTERM")??;
-        ensure!(status.success(), "SIGTERM was answered with {status}");
-        Ok(())
-    }
-}
-
-fn is_killed(status: ExitStatus) -> bool {
-    status.signal() == Some(Signal::SIGKILL as i32)
-}
-
-/// The executable, with everything it says in a file.
-fn everpaid(log: &Path) -> anyhow::Result<Command> {
-    let log = OpenOptions::new().create(true).append(true).open(log)?;
+fn everpaid() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_everpaid-crashable"));
+    command.env_remove("FAILPOINTS").env_remove("RUST_LOG");
     command
-        .env_remove("FAILPOINTS")
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::null())
-        .stdout(File::try_clone(&log)?)
-        .stderr(log)
-        .kill_on_drop(true);
-    Ok(command)
 }
 
 fn simulator(dir: &Path) -> anyhow::Result<(Process, String)> {
     let listen = format!("127.0.0.1:{}", free_port());
-    let mut command = everpaid(&dir.join("simulator.log"))?;
+    let mut command = everpaid();
     // Minutes between repeated notifications are seconds here.
     command.args(["simulator", "--time-scale", "60", "--listen", &listen]);
     command.arg("--data").arg(dir.join("simulator.sqlite"));
-    Ok((Process(command.spawn().context("starting the simulator")?), format!("http://{listen}")))
+    Ok((Process::start(&mut command, &dir.join("simulator.log"))?, format!("http://{listen}")))
 }
 
 async fn merchant(http: &reqwest::Client, simulator_url: &str) -> anyhow::Result<Merchant> {
@@ -230,20 +181,6 @@ async fn merchant(http: &reqwest::Client, simulator_url: &str) -> anyhow::Result
 
 fn http() -> anyhow::Result<reqwest::Client> {
     Ok(reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?)
-}
-
-/// A port that stays free while its server is dead: below those that the kernel gives to outgoing
-/// connections, and never given twice by this process.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 9_000).unwrap_or_default();
-    loop {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 20_000 + (start + next) % 10_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }
 
 fn config(

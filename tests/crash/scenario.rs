@@ -6,6 +6,7 @@ use anyhow::{Context, bail, ensure};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use reqwest::Method;
 use serde_json::json;
+use testkit::{patient::text, process::Process};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep, timeout},
@@ -13,8 +14,8 @@ use tokio::{
 
 use crate::{
     oracle::{self, Answered, Books, Findings, GivenBack, Outside, Taken},
-    processes::{Process, World},
-    shop::{self, Purchase},
+    processes::World,
+    shop::Purchase,
     steps::{Step, Weather},
 };
 
@@ -234,7 +235,7 @@ async fn outside(world: &World, answered: &[Answered]) -> anyhow::Result<(Outsid
         let payment = world.control(Method::GET, &format!("payments/{out_trade_no}"), None).await?;
         for told in payment["notifications"].as_array().context("no list of notifications")? {
             match told["state"].as_str() {
-                Some("taken") => taken_in.push(shop::text(&told["id"])?),
+                Some("taken") => taken_in.push(text(&told["id"])?),
                 Some("pending") => untold.push(out_trade_no.clone()),
                 _ => {}
             }
@@ -243,7 +244,7 @@ async fn outside(world: &World, answered: &[Answered]) -> anyhow::Result<(Outsid
     let known = world.control(Method::GET, "payments?limit=1000", None).await?;
     let known = known["payments"].as_array().context("no list of payments")?;
     let open = known.iter().filter(|payment| payment["trade_state"] == "NOTPAY");
-    let open = open.map(|payment| shop::text(&payment["out_trade_no"])).collect::<anyhow::Result<_>>()?;
+    let open = open.map(|payment| text(&payment["out_trade_no"])).collect::<anyhow::Result<_>>()?;
     let heard = world.listener.heard();
     Ok((Outside { ledger, refunds, open, answered: answered.to_vec(), taken_in, heard }, untold))
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use testkit::patient::{Patient, text};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -120,7 +121,7 @@ impl World {
 
     async fn pay(&self, out_trade_no: &str) -> anyhow::Result<()> {
         let url = format!("{}/_sim/payments/{out_trade_no}/pay", self.simulator_url);
-        let (status, said) = self.repeat(Method::POST, &url, None).await?;
+        let (status, said) = self.patient().ask(Method::POST, &url, None).await?;
         // 409: it was paid before, or a machine that is slow had no time to say so.
         ensure!(status.is_success() || status == StatusCode::CONFLICT, "paying: {status} {said}");
         Ok(())
@@ -204,53 +205,25 @@ impl World {
         Ok(())
     }
 
+    fn patient(&self) -> Patient {
+        let http = self.http.clone();
+        Patient { http, api_key: API_KEY, patience: PATIENCE, again_after: AGAIN_AFTER }
+    }
+
     async fn ask(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
     ) -> anyhow::Result<(StatusCode, Value)> {
-        self.repeat(method, &format!("{}{path}", self.api_url), body).await
+        self.patient().ask(method, &format!("{}{path}", self.api_url), body).await
     }
 
     /// Uses one of the simulator's controls.
     pub async fn control(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let (status, said) =
-            self.repeat(method, &format!("{}/_sim/{path}", self.simulator_url), body).await?;
+            self.patient().ask(method, &format!("{}/_sim/{path}", self.simulator_url), body).await?;
         ensure!(status.is_success(), "/_sim/{path}: {status} {said}");
         Ok(said)
     }
-
-    /// Sends a request until it is answered, and not with an excuse.
-    async fn repeat(
-        &self,
-        method: Method,
-        url: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<(StatusCode, Value)> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let request = self.http.request(method.clone(), url).bearer_auth(API_KEY);
-            let request = match body {
-                Some(body) => request.json(body),
-                None => request,
-            };
-            match answer(request).await {
-                Ok((status, said)) if !status.is_server_error() => return Ok((status, said)),
-                last if Instant::now() > end => bail!("{url}: no answer in {PATIENCE:?}, at last {last:?}"),
-                _ => sleep(AGAIN_AFTER).await,
-            }
-        }
-    }
-}
-
-async fn answer(request: RequestBuilder) -> anyhow::Result<(StatusCode, Value)> {
-    let answer = request.send().await?;
-    let status = answer.status();
-    let body = answer.bytes().await?;
-    Ok((status, if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? }))
-}
-
-pub fn text(value: &Value) -> anyhow::Result<String> {
-    value.as_str().map(str::to_owned).with_context(|| format!("not a text: {value}"))
 }

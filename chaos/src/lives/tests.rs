@@ -1,4 +1,4 @@
-use entity::{EventId, Fen, job, money_entry, order_event};
+use entity::{EventId, Fen, job, money_entry, order, order_event, webhook_delivery};
 use simulator::{Fault, FaultKind, Target};
 
 use super::*;
@@ -11,7 +11,7 @@ fn after(
 ) -> Vec<String> {
     let (mut witnesses, mut heard) = (witnesses.clone(), heard.clone());
     tamper(&mut witnesses, &mut heard);
-    let found = witnesses.judge(&heard, false);
+    let found = witnesses.judge(&heard, &Allowed::default());
     found.all().map(|(kind, what)| format!("{kind}: {what}")).collect()
 }
 
@@ -31,7 +31,7 @@ async fn the_oracle_finds_what_is_wrong() {
         trouble: Trouble::Fault(Fault::new(FaultKind::PayWhileClosing).on(Target::Close).share(0.5)),
     }];
     let wave = Wave::lead(&credentials, StdRng::seed_from_u64(3), spells, 60).await.unwrap();
-    let witnesses = Witnesses::call(&wave.world).await.unwrap();
+    let witnesses = wave.witnesses().await.unwrap();
     let there = (witnesses, wave.world.sink.heard().clone());
     assert_eq!(after(&there, |_, _| {}), [""; 0]);
     let check = |kind: &str, words: &str, tamper: &dyn Fn(&mut Witnesses, &mut Heard)| {
@@ -77,6 +77,24 @@ async fn the_oracle_finds_what_is_wrong() {
     check("stuck", "is left", &|seen, _| {
         seen.jobs.push(job::Model { kind: "confirm_payment".to_owned(), ..seen.jobs[0].clone() });
     });
+
+    let left = |allowed: &Allowed| {
+        let (mut witnesses, heard) = there.clone();
+        let payment = witnesses.payments[0].id.to_string();
+        let look = job::Model {
+            kind: "confirm_payment".to_owned(),
+            subject: payment,
+            dead_at: None,
+            ..witnesses.jobs[0].clone()
+        };
+        let dead = job::Model { dead_at: Some(look.due_at), subject: "planted".to_owned(), ..look.clone() };
+        witnesses.jobs.extend([look, dead]);
+        witnesses.judge(&heard, allowed).stuck.len()
+    };
+    let poison = || ["planted".to_owned()].into();
+    assert_eq!(left(&Allowed::default()), 2);
+    assert_eq!(left(&Allowed { looks: true, ..Allowed::default() }), 1);
+    assert_eq!(left(&Allowed { looks: true, poison: poison(), ..Allowed::default() }), 0);
 
     // The telling.
     check("untold", "was not told", &|_, heard| heard.events.clear());

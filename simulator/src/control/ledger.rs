@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, Router, extract::State as Extract, routing::get};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Answer, Here};
@@ -32,7 +32,7 @@ async fn check_ledger(Extract(wechat): Here) -> Answer<Value> {
 }
 
 /// The money WeChat Pay took and gave back, in fen.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     pub payments: Vec<LedgerPayment>,
     pub refunds: Vec<LedgerRefund>,
@@ -40,7 +40,7 @@ pub struct Ledger {
     pub accounts: Vec<LedgerAccount>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerPayment {
     pub mchid: String,
     pub out_trade_no: String,
@@ -52,7 +52,7 @@ pub struct LedgerPayment {
     pub paid_at_ms: i64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerRefund {
     pub mchid: String,
     pub out_refund_no: String,
@@ -68,7 +68,7 @@ pub struct LedgerRefund {
 }
 
 /// `balance` is `paid` − `refunded` + `console`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerAccount {
     pub mchid: String,
     pub paid: i64,

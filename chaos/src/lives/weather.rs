@@ -6,7 +6,7 @@ use std::time::Duration;
 use rand::{RngExt, rngs::StdRng};
 use simulator::{Fault, FaultKind, Target};
 
-use crate::life::BEAT;
+use super::life::BEAT;
 
 /// Trouble with its time.
 #[derive(Clone, Debug)]
