@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use simulator::{Credentials, Fault, Pay, RefundSource, Simulator, TrustMode};
 use tempfile::TempDir;
 use testkit::TestDatabase;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::wire::Wire;
 
@@ -192,8 +192,19 @@ impl TestSystem {
     pub async fn resume_as(&self, roles: Roles) {
         let listen = self.seen().listen;
         let config = Config { listen, ..self.config.clone() };
-        let running = roles::start(roles, &config, Clock::Manual(self.clock.clone())).await;
-        let running = running.expect("everpaid starts");
+        let end = Instant::now() + patience();
+        let running = loop {
+            match roles::start(roles, &config, Clock::Manual(self.clock.clone())).await {
+                Ok(running) => break running,
+                // Somebody's outgoing connection may have the port for a moment.
+                Err(error)
+                    if format!("{error:#}").contains("Address already in use") && Instant::now() < end =>
+                {
+                    sleep(Duration::from_millis(50)).await;
+                }
+                Err(error) => panic!("everpaid does not start: {error:#}"),
+            }
+        };
         *self.seen() = Seen {
             db: Some(running.db.clone()),
             listen: running.api_addr.expect("an address"),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -37,7 +37,13 @@ pub(crate) struct Engine {
 struct HandedOut {
     due_at: Timestamp,
     at: Instant,
-    forgotten_after: Duration,
+    within: Duration,
+}
+
+impl HandedOut {
+    fn is_expected(&self) -> bool {
+        self.at.elapsed() < self.within
+    }
 }
 
 /// Takes the job back even if the claim never comes back.
@@ -85,29 +91,40 @@ impl Engine {
         registry::concurrency(self.lane)
     }
 
-    /// Remembers that the job was handed out, for so long; false if it was already.
-    pub fn hand_out(&self, due: Due, forgotten_after: Duration) -> bool {
-        let mut handed_out = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_out = |one: &HandedOut| one.at.elapsed() < one.forgotten_after;
-        if handed_out.get(&due.id).is_some_and(|one| one.due_at == due.due_at && is_out(one)) {
+    /// Remembers that the job is handed out; false if it is already.
+    pub fn hand_out(&self, due: Due) -> bool {
+        let mut handed_out = self.handed_out();
+        if handed_out.get(&due.id).is_some_and(|one| one.due_at == due.due_at && one.is_expected()) {
             return false;
         }
         // What others took leaves when the map has grown, not one by one.
         if handed_out.len() >= 1024 && handed_out.len().is_power_of_two() {
-            handed_out.retain(|_, one| is_out(one));
+            handed_out.retain(|_, one| one.is_expected());
         }
-        handed_out.insert(due.id, HandedOut { due_at: due.due_at, at: Instant::now(), forgotten_after });
+        handed_out
+            .insert(due.id, HandedOut { due_at: due.due_at, at: Instant::now(), within: Duration::MAX });
         true
+    }
+
+    /// If it is not begun here within this time, it may be handed out again.
+    pub fn expect_within(&self, job_id: i64, within: Duration) {
+        if let Some(one) = self.handed_out().get_mut(&job_id) {
+            one.within = within;
+        }
     }
 
     /// Forgets that the job was handed out, so that the pump may do so again.
     pub fn take_back(&self, job_id: i64) {
-        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).remove(&job_id);
+        self.handed_out().remove(&job_id);
     }
 
     /// Forgets all of them: the apalis worker that had them is dead.
     pub fn take_all_back(&self) {
-        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.handed_out().clear();
+    }
+
+    fn handed_out(&self) -> MutexGuard<'_, HashMap<i64, HandedOut>> {
+        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs the job if it is due and free.

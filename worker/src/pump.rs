@@ -9,7 +9,10 @@ use jobs::crash_point;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use crate::{execution::Engine, transport::Transport};
+use crate::{
+    execution::Engine,
+    transport::{Offered, Transport},
+};
 
 /// The queues of a lane, the preferred one first. The last is always there.
 pub(crate) type Queues = Arc<[Arc<dyn Transport>]>;
@@ -75,19 +78,24 @@ async fn scan(engine: &Engine, queues: &Queues) -> bool {
     full
 }
 
-/// Offers a job to the first queue that is there; one that goes away over it is followed by the next.
 async fn offer(engine: &Engine, queues: &Queues, due: Due) {
-    for queue in queues.iter().filter(|queue| queue.is_there()) {
-        if !engine.hand_out(due, queue.forgets_after()) {
-            break;
-        }
-        if queue.offer(due).await {
-            break;
-        }
+    if engine.hand_out(due) && !is_taken(engine, queues, due).await {
         engine.take_back(due.id);
-        if queue.is_there() {
-            break;
-        }
     }
     crash_point!("pump.offered");
+}
+
+/// Offers a job to the first queue that is there; one that goes away over it is followed by the next.
+async fn is_taken(engine: &Engine, queues: &Queues, due: Due) -> bool {
+    for queue in queues.iter().filter(|queue| queue.is_there()) {
+        match queue.offer(due).await {
+            Offered::Taken { offered_again_after } => {
+                engine.expect_within(due.id, offered_again_after);
+                return true;
+            }
+            Offered::Refused if queue.is_there() => return false,
+            Offered::Refused => {}
+        }
+    }
+    false
 }

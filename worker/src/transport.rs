@@ -46,15 +46,21 @@ pub(crate) trait Transport: Send + Sync + 'static {
     /// How many more it will take now, as the queue itself says.
     fn room(&self) -> usize;
 
-    /// Hands a job on; false if it is full or gone.
-    fn offer(&self, due: Due) -> BoxFuture<'_, bool>;
-
-    /// After so long, what was handed on and not begun in this process may be handed on again.
-    fn forgets_after(&self) -> Duration;
+    /// Hands a job on.
+    fn offer(&self, due: Due) -> BoxFuture<'_, Offered>;
 
     /// Runs one apalis worker on it until the worker is stopped or dies.
     fn work(&self, worker: WorkerContext, engine: Arc<Engine>)
     -> BoxFuture<'static, Result<(), WorkerError>>;
+}
+
+/// What became of an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offered {
+    /// It waits there. If it is not begun in this process within this time, it may be offered again.
+    Taken { offered_again_after: Duration },
+    /// There is no room, or nobody there.
+    Refused,
 }
 
 type Handler = fn(Nudge, Data<Arc<Engine>>) -> BoxFuture<'static, Result<(), BoxDynError>>;

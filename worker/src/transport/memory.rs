@@ -17,7 +17,7 @@ use entity::job::Due;
 use futures::{FutureExt, Sink, SinkExt, StreamExt, future::BoxFuture, stream};
 use tokio::sync::mpsc;
 
-use super::{Nudge, Transport, run_worker};
+use super::{Nudge, Offered, Transport, run_worker};
 use crate::execution::Engine;
 
 /// A channel inside this process. What waits in it survives the death of an apalis worker.
@@ -50,13 +50,13 @@ impl Transport for Memory {
         self.sender.capacity()
     }
 
-    fn offer(&self, due: Due) -> BoxFuture<'_, bool> {
-        std::future::ready(self.sender.try_send(Nudge { job_id: due.id }).is_ok()).boxed()
-    }
-
-    /// A channel loses nothing; only its worker does, and then all of it is forgotten.
-    fn forgets_after(&self) -> Duration {
-        Duration::MAX
+    fn offer(&self, due: Due) -> BoxFuture<'_, Offered> {
+        let offered = match self.sender.try_send(Nudge { job_id: due.id }) {
+            // A channel loses nothing; only its worker does, and then all of it is forgotten.
+            Ok(()) => Offered::Taken { offered_again_after: Duration::MAX },
+            Err(_) => Offered::Refused,
+        };
+        std::future::ready(offered).boxed()
     }
 
     fn work(

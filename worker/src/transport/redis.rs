@@ -17,18 +17,15 @@ use std::{
 
 use ::redis::{Client, RedisError, RedisResult, aio::ConnectionManager, aio::ConnectionManagerConfig};
 use apalis_core::{
-    backend::{
-        TaskSink,
-        ext::{
-            BackendExt,
-            poll_strategy::{PollSnapshot, PollStrategy},
-        },
+    backend::ext::{
+        BackendExt,
+        poll_strategy::{PollSnapshot, PollStrategy},
     },
     error::WorkerError,
     task::{builder::TaskBuilder, task_id::TaskId},
     worker::context::WorkerContext,
 };
-use apalis_redis::{Config, RedisStorage};
+use apalis_redis::{Config, RedisStorage, queries::push_tasks};
 use entity::{
     Clock,
     job::{Due, Lane},
@@ -41,7 +38,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::{Nudge, Transport, run_worker};
+use super::{Nudge, Offered, Transport, run_worker};
 use crate::execution::Engine;
 
 /// Where Redis is, and how our keys in it begin.
@@ -60,9 +57,6 @@ const ANSWERS_A_WORKER_WITHIN: Duration = Duration::from_secs(5);
 /// How often the queue is asked how long it is.
 const MEASURE_EVERY: Duration = Duration::from_millis(100);
 
-/// So many measurements from one sweep to the next.
-const SWEEP_EVERY: u32 = 20;
-
 /// A worker that nobody woke looks by itself.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -71,6 +65,9 @@ const TOO_MANY: usize = 4000;
 
 /// A nudge that was not taken within this time may be lost.
 const LOST_AFTER: Duration = Duration::from_secs(5);
+
+/// What Redis had already, from another process or from before, may be on its way out.
+const KNOWN_FOR: Duration = Duration::from_millis(500);
 
 /// The queue of one lane.
 pub(crate) struct Redis {
@@ -116,15 +113,8 @@ impl Redis {
 
     /// Asks the queue how long it is, and keeps it short, until it is told to stop.
     pub async fn keep_measuring(self: Arc<Self>, stop: CancellationToken) {
-        let mut until_sweep = 0;
         loop {
-            let mut measured = self.measure().await;
-            if measured.is_ok() && until_sweep == 0 {
-                until_sweep = SWEEP_EVERY;
-                measured = self.sweep().await;
-            }
-            until_sweep = until_sweep.saturating_sub(1);
-            match measured {
+            match self.measure().await {
                 Ok(()) if !self.is_there.swap(true, Ordering::Relaxed) => {
                     tracing::info!(queue = %self.config.queue, "Redis carries the jobs");
                 }
@@ -146,11 +136,16 @@ impl Redis {
     }
 
     async fn measure(&self) -> RedisResult<()> {
-        let (scheduled, active): (usize, usize) = ::redis::pipe()
+        let (scheduled, active, done, dead): (usize, usize, usize, usize) = ::redis::pipe()
             .zcard(self.config.scheduled_jobs_set())
             .llen(self.config.active_jobs_list())
+            .scard(self.config.done_jobs_set())
+            .scard(self.config.dead_jobs_set())
             .query_async(&mut self.quick.clone())
             .await?;
+        if done + dead > 0 {
+            self.sweep().await?;
+        }
         let waiting = scheduled + active;
         if waiting > TOO_MANY {
             tracing::warn!(queue = %self.config.queue, waiting, "too much is in the queue for its worker; it is emptied");
@@ -166,7 +161,8 @@ impl Redis {
         ::redis::cmd("DEL").arg(&keys).exec_async(&mut self.quick.clone()).await
     }
 
-    /// Deletes what apalis-redis keeps of nudges that were taken.
+    /// Deletes what apalis-redis keeps of nudges that were taken. It is soon, because until then the same
+    /// nudge is refused, and a run that could not be claimed is to be offered again.
     async fn sweep(&self) -> RedisResult<()> {
         const AT_ONCE: usize = 500;
         for set in [self.config.done_jobs_set(), self.config.dead_jobs_set()] {
@@ -209,34 +205,31 @@ impl Transport for Redis {
         self.room.load(Ordering::Relaxed)
     }
 
-    fn offer(&self, due: Due) -> BoxFuture<'_, bool> {
+    fn offer(&self, due: Due) -> BoxFuture<'_, Offered> {
         async move {
             let took = self
                 .room
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1));
             if took.is_err() {
-                return false;
+                return Offered::Refused;
             }
-            let nudge = TaskBuilder::new(Nudge { job_id: due.id }).task_id(self.task_id(due)).build();
-            let mut storage = RedisStorage::new(self.quick.clone()).with_config(self.config.clone());
-            match storage.push_task(nudge).await {
-                Ok(()) => {
+            let nudge = serde_json::to_vec(&Nudge { job_id: due.id }).unwrap_or_default();
+            let nudge = TaskBuilder::new(nudge).task_id(self.task_id(due)).build();
+            match push_tasks(&mut self.quick.clone(), &self.config, &[nudge]).await {
+                Ok(pushed) => {
                     self.pushed.notify_one();
-                    true
+                    let is_new = pushed != (0, 0);
+                    Offered::Taken { offered_again_after: if is_new { LOST_AFTER } else { KNOWN_FOR } }
                 }
                 Err(error) => {
                     if self.is_there.swap(false, Ordering::Relaxed) {
                         tracing::warn!(queue = %self.config.queue, %error, "Redis does not take a job; they go on without it");
                     }
-                    false
+                    Offered::Refused
                 }
             }
         }
         .boxed()
-    }
-
-    fn forgets_after(&self) -> Duration {
-        LOST_AFTER
     }
 
     fn work(

@@ -15,7 +15,7 @@ use jobs::ConfirmPayment;
 use sea_orm::{EntityTrait, PaginatorTrait};
 
 use super::*;
-use crate::{execution::Dispatch, webhooks::Sender};
+use crate::{execution::Dispatch, transport::Offered, webhooks::Sender};
 
 /// A queue whose first workers die: at once, and with work in hand.
 struct Flaky {
@@ -28,12 +28,8 @@ impl Transport for Flaky {
         self.memory.room()
     }
 
-    fn offer(&self, due: Due) -> BoxFuture<'_, bool> {
+    fn offer(&self, due: Due) -> BoxFuture<'_, Offered> {
         self.memory.offer(due)
-    }
-
-    fn forgets_after(&self) -> Duration {
-        self.memory.forgets_after()
     }
 
     fn work(
