@@ -16,7 +16,7 @@ use entity::{Clock, Db, Timestamp, payment};
 use futures::{StreamExt, stream};
 use reqwest::Method;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
-use simulator::Ledger;
+use simulator::{Fault, FaultKind, Ledger, Target};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
@@ -49,7 +49,7 @@ use report::{Struck, calls_per_second, paid_and_told, recoveries};
 use shop::{Answered, Shop};
 
 /// So many orders are under way at once; the others wait for their turn.
-const AT_ONCE: usize = 200;
+const AT_ONCE: usize = 300;
 /// How often it is looked whether everything has come to its end.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often the calls to WeChat Pay are counted.
@@ -128,6 +128,17 @@ struct Fire {
     backlog: Mutex<Option<(u32, Duration)>>,
     /// The calls to WeChat Pay so far, from time to time.
     calls: Mutex<Vec<(Timestamp, u64)>>,
+}
+
+/// What WeChat Pay knows besides its ledger.
+#[derive(Default)]
+struct AtWeChat {
+    /// The numbers of the payments that it would still take money for.
+    open: HashSet<String>,
+    /// The notifications that it was told were taken.
+    taken_in: Vec<String>,
+    /// Tries to notify that were answered with 401.
+    not_believed: u64,
 }
 
 /// Leads a run to its end with these executables.
@@ -221,11 +232,17 @@ impl Fire {
         let mut asked_about = HashSet::new();
         self.layout.clear_wires();
         self.shop.control(Method::DELETE, "faults", None).await?;
-        let mut resent = false;
+        let (mut resent, mut is_quiet) = (false, false);
         loop {
             let left = oracle::unfinished(&self.db).await?;
-            if left.is_empty() || began.elapsed() > rest {
+            if is_quiet && left.is_empty() || began.elapsed() > rest {
                 return Ok((began.elapsed(), asked_about.len()));
+            }
+            if left.is_empty() {
+                // What comes again by WeChat Pay's ladder would come for a day, also while it is judged.
+                self.wechat(&Fault::new(FaultKind::Silent).on(Target::Notify)).await?;
+                is_quiet = true;
+                continue;
             }
             // Who was told of nothing for so long looks at the page again. Without that it would be the
             // next rung, minutes later.
@@ -264,10 +281,11 @@ impl Fire {
         placed_in: Duration,
         (settled_in, asked_about): (Duration, usize),
     ) -> anyhow::Result<Report> {
+        // First what WeChat Pay knows: what it was told is there must be there afterwards.
+        let AtWeChat { open, taken_in, not_believed } = self.ask_about_payments().await?;
         let (_, ledger) = self.shop.control(Method::GET, "ledger", None).await?;
         let ledger: Ledger = serde_json::from_value(ledger)?;
-        let mut witnesses = Witnesses::read(&self.db, ledger).await?;
-        let (taken_in, not_believed) = self.ask_about_payments(&mut witnesses).await?;
+        let witnesses = Witnesses { open, ..Witnesses::read(&self.db, ledger).await? };
         let poison = lock(&self.poison).clone();
         let allowed = Allowed { looks: true, poison, ..Allowed::default() };
         let heard = self.layout.sink.heard().clone();
@@ -336,31 +354,30 @@ impl Fire {
         Ok(report)
     }
 
-    /// Which payments are open at WeChat Pay, which notifications it was told were taken, and how many tries
-    /// to notify were answered with 401.
-    async fn ask_about_payments(&self, witnesses: &mut Witnesses) -> anyhow::Result<(Vec<String>, u64)> {
-        let numbers: Vec<_> = witnesses.payments.iter().map(|payment| payment.out_trade_no.clone()).collect();
-        let asked = stream::iter(numbers).map(|number| async move {
+    async fn ask_about_payments(&self) -> anyhow::Result<AtWeChat> {
+        let payments = payment::Entity::find().all(self.db.reader()).await?;
+        let asked = stream::iter(payments).map(|payment| async move {
+            let number = payment.out_trade_no;
             let (status, said) = self.shop.control(Method::GET, &format!("payments/{number}"), None).await?;
             // Those that were never sent it does not know.
             anyhow::Ok((number, status.is_success().then_some(said)))
         });
         let mut asked = asked.buffer_unordered(ASKED_AT_ONCE);
-        let (mut taken_in, mut not_believed) = (Vec::new(), 0);
+        let mut at_wechat = AtWeChat::default();
         while let Some(answer) = asked.next().await {
             let (number, Some(said)) = answer? else { continue };
             if said["trade_state"] == "NOTPAY" {
-                witnesses.open.insert(number);
+                at_wechat.open.insert(number);
             }
             for told in said["notifications"].as_array().into_iter().flatten() {
                 if told["state"] == "taken" {
-                    taken_in.extend(told["id"].as_str().map(str::to_owned));
+                    at_wechat.taken_in.extend(told["id"].as_str().map(str::to_owned));
                 }
                 let posts = told["deliveries"].as_array().into_iter().flatten();
-                not_believed += posts.filter(|post| post["status"] == 401).count() as u64;
+                at_wechat.not_believed += posts.filter(|post| post["status"] == 401).count() as u64;
             }
         }
-        Ok((taken_in, not_believed))
+        Ok(at_wechat)
     }
 
     fn is_wrong(&self, what: String) {

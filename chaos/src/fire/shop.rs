@@ -17,7 +17,9 @@ use super::{
 const PATIENCE: Duration = Duration::from_secs(300);
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// As the answer says (`Retry-After`).
-const OPEN_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Then the payer taps again.
+const LOOKS: usize = 10;
 /// How often a page asks.
 const ASK_EVERY: Duration = Duration::from_secs(3);
 
@@ -133,14 +135,35 @@ impl Shop {
             match (status.as_u16(), said["code"].as_str(), payment["status"].as_str()) {
                 (200, _, Some("awaiting_payment")) => return Ok(Some(payment.clone())),
                 (200, _, Some("succeeded")) | (409, Some("order_paid"), _) => return Ok(None),
+                (202, ..) => {
+                    if let Some(ready) = self.follow(&text(&payment["id"])?).await? {
+                        return Ok(Some(ready));
+                    }
+                }
                 // Closed: it waited for the one before it, which was paid.
-                (200, _, Some("closed")) | (202, ..) | (409, Some("payment_in_progress"), _) => {
-                    sleep(OPEN_AGAIN_AFTER).await;
+                (200, _, Some("closed")) | (409, Some("payment_in_progress"), _) => {
+                    sleep(LOOK_EVERY).await;
                 }
                 _ => bail!("opening a payment: {status} {said}"),
             }
         }
         bail!("there was no payment in {PATIENCE:?}")
+    }
+
+    /// Looks at a payment that takes longer than a page waits, as the answer says (`Location`); none if it
+    /// is time to tap again.
+    async fn follow(&self, payment: &str) -> anyhow::Result<Option<Value>> {
+        for _ in 0..LOOKS {
+            sleep(LOOK_EVERY).await;
+            let (status, said) = self.ask(Method::GET, &format!("/v1/payments/{payment}"), None).await?;
+            ensure!(status == StatusCode::OK, "reading the payment: {status} {said}");
+            match said["payment"]["status"].as_str() {
+                Some("awaiting_payment") => return Ok(Some(said["payment"].clone())),
+                Some("queued" | "created" | "unknown") => {}
+                _ => break,
+            }
+        }
+        Ok(None)
     }
 
     async fn pay(&self, payment: &Value) -> anyhow::Result<()> {
