@@ -190,11 +190,7 @@ pub(crate) async fn close_order(
 
 /// Writes the wish down; the worker makes it true.
 async fn ask_to_close(txn: &Txn, merchant: &str, id: &OrderId) -> Result<order::Model, ApiError> {
-    let order = order::Entity::find_by_id(id.clone())
-        .filter(order::Column::Merchant.eq(merchant))
-        .lock_exclusive()
-        .one(txn)
-        .await?;
+    let order = order::lock_of_merchant(txn, id, merchant).await?;
     let mut order = order.ok_or(ApiError::OrderNotFound)?;
     match order.status {
         order::Status::Paid | order::Status::PartiallyRefunded | order::Status::Refunded => {

@@ -11,7 +11,7 @@ use entity::{
 };
 use http::StatusCode;
 use jobs::{RequestRefund, crash_point};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wechatpay::{RefundOrder, refund::Paid};
@@ -127,22 +127,12 @@ async fn ask(
     asked: &CreateRefund,
 ) -> Result<(refund::Model, bool), ApiError> {
     // Whoever asks for another part of this order waits here.
-    let order = order::Entity::find_by_id(id.clone())
-        .filter(order::Column::Merchant.eq(&merchant.name))
-        .lock_exclusive()
-        .one(txn)
-        .await?;
+    let order = order::lock_of_merchant(txn, id, &merchant.name).await?;
     let mut order = order.ok_or(ApiError::OrderNotFound)?;
     if let Some(known) = find_by_number(txn, merchant, asked, id).await? {
         return Ok((known, false));
     }
-    let payment = payment::Entity::find()
-        .filter(payment::Column::OrderId.eq(id.clone()))
-        .filter(payment::Column::Status.eq(payment::Status::Succeeded))
-        .filter(payment::Column::Surplus.eq(false))
-        .one(txn)
-        .await?
-        .ok_or(ApiError::OrderNotPaid)?;
+    let payment = payment::that_paid(txn, id).await?.ok_or(ApiError::OrderNotPaid)?;
     let transaction_id = payment.transaction_id.clone().ok_or(ApiError::OrderNotPaid)?;
 
     let id = RefundId::generate();

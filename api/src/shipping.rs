@@ -15,7 +15,7 @@ use entity::{
 };
 use http::StatusCode;
 use jobs::{UploadShipping, crash_point};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::EntityTrait;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wechatpay::{
@@ -159,11 +159,7 @@ async fn ask(
     way: &Way,
 ) -> Result<(shipping::Model, bool), ApiError> {
     // Whoever says something else about this order waits here.
-    let order = order::Entity::find_by_id(id.clone())
-        .filter(order::Column::Merchant.eq(&merchant.name))
-        .lock_exclusive()
-        .one(txn)
-        .await?;
+    let order = order::lock_of_merchant(txn, id, &merchant.name).await?;
     let mut order = order.ok_or(ApiError::OrderNotFound)?;
     let content = serde_json::to_string(asked).map_err(|error| ApiError::Internal(Box::new(error)))?;
     let told = shipping::of_order(txn, id).await?;
@@ -177,13 +173,7 @@ async fn ask(
     if !matches!(order.status, order::Status::Paid | order::Status::PartiallyRefunded) {
         return Err(ApiError::OrderNotPaid);
     }
-    let payment = payment::Entity::find()
-        .filter(payment::Column::OrderId.eq(id.clone()))
-        .filter(payment::Column::Status.eq(payment::Status::Succeeded))
-        .filter(payment::Column::Surplus.eq(false))
-        .one(txn)
-        .await?
-        .ok_or(ApiError::OrderNotPaid)?;
+    let payment = payment::that_paid(txn, id).await?.ok_or(ApiError::OrderNotPaid)?;
     let transaction_id = payment.transaction_id.clone().ok_or(ApiError::OrderNotPaid)?;
     let is_ours = merchant
         .app(&payment.app_id)

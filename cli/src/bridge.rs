@@ -11,10 +11,7 @@ use entity::{
     job::{Due, Lane},
 };
 use futures::StreamExt;
-use redis::{
-    RedisError, RedisResult,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::{Pipeline, RedisError, RedisResult, aio::ConnectionManager};
 use sea_orm::ActiveEnum;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -54,6 +51,7 @@ enum CarriedHint {
 }
 
 /// Where hints are told. Only those who can use them listen there.
+#[derive(Clone)]
 struct Channels {
     orders: String,
     jobs: String,
@@ -63,19 +61,13 @@ struct Channels {
 /// Starts carrying, for as long as the set lives.
 pub(crate) fn start(at: &RedisAt, bus: &Bus, roles: Roles) -> RedisResult<JoinSet<()>> {
     let me = Ulid::generate().to_string();
-    let channels = |me: &str| Channels {
+    let channels = Channels {
         orders: format!("{}:hints:orders", at.prefix),
         jobs: format!("{}:hints:jobs", at.prefix),
         own: format!("{}:hints:{me}", at.prefix),
     };
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(ANSWERS_WITHIN))
-        .set_response_timeout(Some(ANSWERS_WITHIN))
-        .set_number_of_retries(1)
-        .set_max_delay(ANSWERS_WITHIN);
-    let connection = ConnectionManager::new_lazy_with_config(at.client.clone(), config)?;
-    let speaker = Speaker { me: me.clone(), roles, channels: channels(&me), connection };
-    let channels = channels(&me);
+    let connection = at.connection(ANSWERS_WITHIN)?;
+    let speaker = Speaker { me: me.clone(), roles, channels: channels.clone(), connection };
     let listener = Listener { me, roles, channels, bus: bus.clone(), client: at.client.clone() };
     let mut tasks = JoinSet::new();
     tasks.spawn(speaker.speak(bus.told()));
@@ -109,7 +101,12 @@ impl Speaker {
                     Err(RecvError::Closed) => return,
                 },
             };
-            let said = self.say(&hints, is_beat).await;
+            let all = self.as_said(&hints, is_beat);
+            // Nothing of it is for others: that says nothing about Redis.
+            if all.is_empty() {
+                continue;
+            }
+            let said: Result<(), RedisError> = all.exec_async(&mut self.connection).await;
             metrics::gauge!("everpaid_redis_up").set(if said.is_ok() { 1.0 } else { 0.0 });
             match &said {
                 Ok(()) if !was_there => tracing::info!("Redis carries the hints again"),
@@ -124,7 +121,7 @@ impl Speaker {
         }
     }
 
-    async fn say(&mut self, hints: &[Hint], is_beat: bool) -> Result<(), RedisError> {
+    fn as_said(&self, hints: &[Hint], is_beat: bool) -> Pipeline {
         let mut all = redis::pipe();
         if is_beat {
             all.publish(&self.channels.own, self.carried(None)).ignore();
@@ -143,7 +140,7 @@ impl Speaker {
                 }
             }
         }
-        if all.is_empty() { Ok(()) } else { all.exec_async(&mut self.connection).await }
+        all
     }
 
     fn carried(&self, hint: Option<CarriedHint>) -> String {

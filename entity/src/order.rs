@@ -4,9 +4,9 @@ pub mod lifecycle;
 
 use std::time::Duration;
 
-use sea_orm::entity::prelude::*;
+use sea_orm::{QuerySelect, entity::prelude::*};
 
-use crate::{Fen, OrderId, Timestamp};
+use crate::{Fen, OrderId, Timestamp, Txn};
 pub use lifecycle::{Event, Status};
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -67,3 +67,8 @@ impl Model {
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
+
+/// The order, if it is this merchant's; whoever else writes about it waits for the end of the transaction.
+pub async fn lock_of_merchant(txn: &Txn, id: &OrderId, merchant: &str) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id.clone()).filter(Column::Merchant.eq(merchant)).lock_exclusive().one(txn).await
+}

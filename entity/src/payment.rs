@@ -124,6 +124,16 @@ impl fmt::Debug for Model {
     }
 }
 
+/// The payment that paid the order, if one did; what was paid a second time is surplus.
+pub async fn that_paid(connection: &impl ConnectionTrait, order: &OrderId) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::OrderId.eq(order.clone()))
+        .filter(Column::Status.eq(Status::Succeeded))
+        .filter(Column::Surplus.eq(false))
+        .one(connection)
+        .await
+}
+
 /// How many of the oldest payments [`oldest_overdue`] looks at.
 const LOOKED_AT: usize = 1000;
 

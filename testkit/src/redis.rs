@@ -1,7 +1,7 @@
 //! A Redis of a test's own, which may be broken in every way.
 
 use std::{
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -12,6 +12,8 @@ use nix::{
     unistd::Pid,
 };
 use tempfile::TempDir;
+
+use crate::process::free_port;
 
 /// A `redis-server` (Debian: redis-server) that keeps nothing and ends with this value.
 #[derive(Debug)]
@@ -29,9 +31,8 @@ impl RedisServer {
     ///
     /// If there is none on this machine, or it does not answer.
     pub fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("its address").port();
-        drop(listener);
+        // It may be started again there.
+        let port = free_port();
         let directory = tempfile::tempdir().expect("a directory");
         Self { child: spawn(port, &directory), port, directory, is_awake: true.into() }
     }

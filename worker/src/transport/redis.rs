@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use ::redis::{Client, RedisError, RedisResult, aio::ConnectionManager, aio::ConnectionManagerConfig};
+use ::redis::{Client, RedisResult, aio::ConnectionManager, aio::ConnectionManagerConfig};
 use apalis_core::{
     backend::ext::{
         BackendExt,
@@ -25,7 +25,7 @@ use apalis_core::{
     task::{builder::TaskBuilder, task_id::TaskId},
     worker::context::WorkerContext,
 };
-use apalis_redis::{Config, RedisStorage, queries::push_tasks};
+use apalis_redis::{Config, Error, RedisStorage, queries::push_tasks};
 use entity::{
     Clock,
     job::{Due, Lane},
@@ -46,6 +46,18 @@ use crate::execution::Engine;
 pub struct RedisAt {
     pub client: Client,
     pub prefix: String,
+}
+
+impl RedisAt {
+    /// A connection that is opened when it is first used and again after it broke, on which nothing
+    /// takes longer than that.
+    pub fn connection(&self, limit: Duration) -> RedisResult<ConnectionManager> {
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(limit))
+            .set_response_timeout(Some(limit))
+            .set_number_of_retries(1);
+        ConnectionManager::new_lazy_with_config(self.client.clone(), config)
+    }
 }
 
 /// A pump that waited longer would be slower than one without Redis.
@@ -86,14 +98,6 @@ pub(crate) struct Redis {
 impl Redis {
     /// Opens no connection yet: until Redis has answered once, it is not there.
     pub fn new(at: &RedisAt, lane: Lane, window: usize, clock: Clock) -> RedisResult<Self> {
-        let connection = |limit| {
-            let config = ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(limit))
-                .set_response_timeout(Some(limit))
-                .set_number_of_retries(1)
-                .set_max_delay(ANSWERS_WITHIN);
-            ConnectionManager::new_lazy_with_config(at.client.clone(), config)
-        };
         Ok(Self {
             config: Config::default()
                 .queue(format!("{}:{}", at.prefix, lane.name()))
@@ -102,8 +106,8 @@ impl Redis {
                 .missed_heartbeats(3)
                 .emit_events(false),
             clock,
-            quick: connection(ANSWERS_WITHIN)?,
-            patient: connection(ANSWERS_A_WORKER_WITHIN)?,
+            quick: at.connection(ANSWERS_WITHIN)?,
+            patient: at.connection(ANSWERS_A_WORKER_WITHIN)?,
             window,
             room: AtomicUsize::new(0),
             is_there: AtomicBool::new(false),
@@ -119,7 +123,7 @@ impl Redis {
                     tracing::info!(queue = %self.config.queue, "Redis carries the jobs");
                 }
                 Ok(()) => {}
-                Err(error) => self.is_away(&error),
+                Err(error) => self.goes_away(&error.into()),
             }
             tokio::select! {
                 () = tokio::time::sleep(MEASURE_EVERY) => {}
@@ -128,10 +132,11 @@ impl Redis {
         }
     }
 
-    fn is_away(&self, error: &RedisError) {
+    fn goes_away(&self, error: &Error) {
         if self.is_there.swap(false, Ordering::Relaxed) {
             // The error may hold the address with its password; its kind does not.
-            tracing::warn!(queue = %self.config.queue, kind = ?error.kind(), "Redis does not carry the jobs; they go on without it");
+            let kind = if let Error::Database(error) = error { Some(error.kind()) } else { None };
+            tracing::warn!(queue = %self.config.queue, ?kind, "Redis does not carry the jobs; they go on without it");
         }
     }
 
@@ -207,9 +212,8 @@ impl Transport for Redis {
 
     fn offer(&self, due: Due) -> BoxFuture<'_, Offered> {
         async move {
-            let took = self
-                .room
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1));
+            let took =
+                self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |room| room.checked_sub(1));
             if took.is_err() {
                 return Offered::Refused;
             }
@@ -222,9 +226,7 @@ impl Transport for Redis {
                     Offered::Taken { offered_again_after: if is_new { LOST_AFTER } else { KNOWN_FOR } }
                 }
                 Err(error) => {
-                    if self.is_there.swap(false, Ordering::Relaxed) {
-                        tracing::warn!(queue = %self.config.queue, %error, "Redis does not take a job; they go on without it");
-                    }
+                    self.goes_away(&error);
                     Offered::Refused
                 }
             }
