@@ -15,7 +15,6 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Watches the machine during a run.
 pub struct Watch {
-    server: i32,
     postmaster: Option<i32>,
     cores: u32,
     data: PathBuf,
@@ -31,20 +30,23 @@ struct Begun {
 
 /// What was seen during a run.
 pub struct Meanwhile {
-    /// The part of all cores, from 0 to 1, that went to others than server, database and this program.
+    /// The part of all cores, from 0 to 1, that went to others than the database, this program, and what
+    /// this program started.
     pub others: f64,
+    /// How many cores had nothing to do, on average.
+    pub idle: f64,
     /// A durable write of 8 KiB beside the database's data.
     pub fsync: Spans,
 }
 
 impl Watch {
     /// The database is Postgres if its data lie in that directory.
-    pub fn over(server: i32, data: &Path) -> Self {
+    pub fn over(data: &Path) -> Self {
         let postmaster = fs::read_to_string(data.join("postmaster.pid")).ok();
         let postmaster = postmaster.and_then(|file| file.lines().next()?.trim().parse().ok());
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cores = u32::try_from(cores).unwrap_or(1);
-        Self { server, postmaster, cores, data: data.to_owned(), begun: None }
+        Self { postmaster, cores, data: data.to_owned(), begun: None }
     }
 
     pub fn begin(&mut self) -> anyhow::Result<()> {
@@ -55,24 +57,24 @@ impl Watch {
 
     pub fn end(&mut self) -> anyhow::Result<Meanwhile> {
         let begun = self.begun.take().context("nothing was begun")?;
-        let theirs = (busy() - begun.busy).saturating_sub(self.ours().saturating_sub(begun.ours));
-        let others = theirs.div_duration_f64(begun.at.elapsed() * self.cores);
-        Ok(Meanwhile { others, fsync: begun.disk.stop()? })
+        let (span, busy) = (begun.at.elapsed(), busy() - begun.busy);
+        let theirs = busy.saturating_sub(self.ours().saturating_sub(begun.ours));
+        let others = theirs.div_duration_f64(span * self.cores);
+        let idle = (span * self.cores).saturating_sub(busy).div_duration_f64(span);
+        Ok(Meanwhile { others, idle, fsync: begun.disk.stop()? })
     }
 
     fn ours(&self) -> Duration {
-        let of = |pid: &str| cpu_of(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?);
-        let mut ours = of("self").unwrap_or_default() + of(&self.server.to_string()).unwrap_or_default();
-        if let Some(postmaster) = self.postmaster {
-            let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-            for process in processes {
-                let Ok(stat) = fs::read_to_string(process.path().join("stat")) else { continue };
-                if parent_of(&stat) == Some(postmaster) {
-                    ours += cpu_of(&stat).unwrap_or_default();
-                }
-            }
-        }
-        ours
+        let me = i32::try_from(std::process::id()).ok();
+        let is_ours = |stat: &str| {
+            let parent = parent_of(stat);
+            parent.is_some() && (parent == me || parent == self.postmaster)
+        };
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+        let theirs: Duration = stats.filter(|stat| is_ours(stat)).filter_map(|stat| cpu_of(&stat)).sum();
+        let own = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        theirs + cpu_of(&own).unwrap_or_default() + cpu_of_ended_children(&own).unwrap_or_default()
     }
 }
 
@@ -91,7 +93,15 @@ fn busy_of(stat: &str) -> Option<Duration> {
 
 /// User and system time of a process, from its `/proc/PID/stat`.
 pub fn cpu_of(stat: &str) -> Option<Duration> {
-    let mut fields = behind_the_name(stat)?.skip(11);
+    user_and_system(stat, 11)
+}
+
+fn cpu_of_ended_children(stat: &str) -> Option<Duration> {
+    user_and_system(stat, 13)
+}
+
+fn user_and_system(stat: &str, behind: usize) -> Option<Duration> {
+    let mut fields = behind_the_name(stat)?.skip(behind);
     let user: u32 = fields.next()?.parse().ok()?;
     let system: u32 = fields.next()?.parse().ok()?;
     Some(TICK * (user + system))
@@ -122,8 +132,9 @@ mod tests {
 
     #[test]
     fn a_process_is_read_behind_a_name_of_any_kind() {
-        let stat = "7 (a ) b) S 42 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 3 0 1 2 3";
+        let stat = "7 (a ) b) S 42 7 7 0 -1 4194560 100 0 0 0 250 50 70 30 20 0 3 0 1 2 3";
         assert_eq!(cpu_of(stat), Some(Duration::from_secs(3)));
+        assert_eq!(cpu_of_ended_children(stat), Some(Duration::from_secs(1)));
         assert_eq!(parent_of(stat), Some(42));
     }
 

@@ -22,6 +22,7 @@ use std::{
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use simulator::Simulator;
+use testkit::RedisServer;
 
 use crate::{
     book::{Book, Database},
@@ -50,9 +51,6 @@ struct Bench {
     /// The directory that Postgres keeps its data in, for the cost of an fsync there.
     #[arg(long, requires = "postgres")]
     postgres_data: Option<PathBuf>,
-    /// A Redis that is empty; `told` measures many processes on it.
-    #[arg(long)]
-    redis: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,15 +138,17 @@ async fn measure_told(options: &Bench, everpaid: &Path, directory: &Path) -> any
         let data = directory.join("sqlite");
         std::fs::create_dir(&data)?;
         let database = Database::sqlite(&data);
-        told::Place { everpaid, database: &database, redis_url: None, data: &data }
+        told::Place { everpaid, database: &database, redis: None, data: &data }
             .measure(options.quick)
             .await?;
     }
     if let (Some(server), true) = (&options.postgres, options.wants("postgres")) {
-        let redis_url = Some(options.redis.as_deref().context("many processes want --redis")?);
+        let redis = RedisServer::start();
         let database = Database::postgres(server).await.context("making a database on Postgres")?;
         let data = options.postgres_data.as_deref().unwrap_or(directory);
-        told::Place { everpaid, database: &database, redis_url, data }.measure(options.quick).await?;
+        told::Place { everpaid, database: &database, redis: Some(&redis), data }
+            .measure(options.quick)
+            .await?;
     }
     Ok(())
 }
@@ -177,7 +177,7 @@ async fn measure(
     let book = Book::open(database).await?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle = server.usage()?;
-    let mut watch = Watch::over(server.pid(), data);
+    let mut watch = Watch::over(data);
 
     let (mut clicks, mut notifications) = (Vec::new(), Vec::new());
     let rounds = if options.quick { 1 } else { ROUNDS };

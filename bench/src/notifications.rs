@@ -5,6 +5,7 @@
 //! meanwhile. A run counts only if afterwards every order is paid exactly once.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -49,20 +50,35 @@ pub struct Figure {
     pub meanwhile: Meanwhile,
 }
 
-struct Courier {
+/// Posts signed notifications, one at a time.
+pub struct Courier {
     connection: Connection,
     path: Arc<str>,
     corpus: Arc<Vec<(HeaderMap, Bytes)>>,
 }
 
-impl Lane for Courier {
-    type Told = ();
+impl Courier {
+    /// So many of them, who share what there is to post.
+    pub async fn many(
+        addr: SocketAddr,
+        count: usize,
+        corpus: Vec<(HeaderMap, Bytes)>,
+    ) -> anyhow::Result<Vec<Self>> {
+        let (corpus, path) = (Arc::new(corpus), format!("/v1/wechat/notifications/{MERCHANT}").into());
+        let courier = |connection| Self { connection, path: Arc::clone(&path), corpus: corpus.clone() };
+        Ok(Connection::open_many(addr, count).await?.into_iter().map(courier).collect())
+    }
+}
 
-    async fn act(&mut self, number: usize) -> anyhow::Result<()> {
+impl Lane for Courier {
+    /// Which it was, and when it was acknowledged.
+    type Told = (usize, Instant);
+
+    async fn act(&mut self, number: usize) -> anyhow::Result<(usize, Instant)> {
         let (headers, body) = &self.corpus[number];
         let (status, said) = self.connection.post(&self.path, headers.clone(), body.clone()).await?;
         ensure!(status == 204, "a notification was answered {status} {}", String::from_utf8_lossy(&said));
-        Ok(())
+        Ok((number, Instant::now()))
     }
 }
 
@@ -75,13 +91,8 @@ pub async fn run(
 ) -> anyhow::Result<Figure> {
     let orders = Arc::new(book.place(plan.count, &wechat.merchant()).await.context("placing orders")?);
     // Signed right before the run: the server refuses what is older than five minutes.
-    let corpus = Arc::new(sign(wechat, &orders).await?);
-    let path: Arc<str> = format!("/v1/wechat/notifications/{MERCHANT}").into();
-    let couriers = Connection::open_many(server.addr, plan.connections).await?;
-    let couriers = couriers
-        .into_iter()
-        .map(|connection| Courier { connection, path: path.clone(), corpus: corpus.clone() })
-        .collect();
+    let corpus = sign(wechat, &orders).await?;
+    let couriers = Courier::many(server.addr, plan.connections, corpus).await?;
 
     let settled = async |server: &Server| {
         server.metric("everpaid_notifications_settled_total", &["verdict=\"applied\""]).await
@@ -111,7 +122,7 @@ pub async fn run(
     Ok(Figure {
         plan,
         acknowledged_per_second: count / done.elapsed.as_secs_f64(),
-        spans: Spans::of(done.acts.iter().map(|(took, ())| *took)),
+        spans: Spans::of(done.acts.iter().map(|(took, _)| *took)),
         cpu_until_acknowledged: (acknowledged.cpu - before.cpu).div_f64(count),
         cpu_until_paid: (paid.cpu - before.cpu).div_f64(count),
         paid_per_second: count / paid_after.as_secs_f64(),

@@ -171,7 +171,7 @@ impl Sandbox {
         let merchant = timeout(Duration::from_secs(20), read_merchant(addr)).await;
         Ok(Self {
             merchant: merchant.context("the simulator does not answer")??,
-            watch: Watch::over(pid, directory.path()),
+            watch: Watch::over(directory.path()),
             shop: Shop::open().await?,
             made: 0,
             _directory: directory,

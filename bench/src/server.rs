@@ -121,10 +121,6 @@ impl Server {
         bail!("everpaid ended: {status}\n{}", last.into_iter().rev().collect::<Vec<_>>().join("\n"))
     }
 
-    pub fn pid(&self) -> i32 {
-        self.pid
-    }
-
     pub fn usage(&self) -> anyhow::Result<Usage> {
         Usage::of(self.pid)
     }

@@ -2,8 +2,8 @@
 //! wait is a row that is due later.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -38,6 +38,8 @@ struct Endpoint {
 struct Pace {
     /// How long the last call took.
     took: Duration,
+    /// When the calls that run were begun, the oldest first.
+    running: VecDeque<Instant>,
     /// When the last of those that wait comes back.
     last: Instant,
 }
@@ -63,7 +65,10 @@ impl Turns {
         let now = Instant::now();
         let free = endpoint.free.clone().try_acquire_owned();
         match free.and_then(|free| Ok((free, self.all.clone().try_acquire_owned()?))) {
-            Ok(free) => Ok(Turn { endpoint, began: now, _free: free }),
+            Ok(free) => {
+                endpoint.pace().running.push_back(now);
+                Ok(Turn { endpoint, began: now, _free: free })
+            }
             Err(_) => Err(endpoint.wait(now, jitter)),
         }
     }
@@ -76,24 +81,33 @@ impl Turns {
 
 impl Default for Endpoint {
     fn default() -> Self {
-        let pace = Pace { took: Duration::ZERO, last: Instant::now() };
+        let pace = Pace { took: Duration::ZERO, running: VecDeque::new(), last: Instant::now() };
         Self { free: Arc::new(Semaphore::new(AT_ONCE)), pace: Mutex::new(pace) }
     }
 }
 
 impl Endpoint {
     fn wait(&self, now: Instant, jitter: f64) -> Duration {
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        let apart = (pace.took / 4).max(APART_MIN);
+        let mut pace = self.pace();
+        // Who began to hang has not shown yet how long a call takes, only that it takes longer than so far.
+        let so_far = pace.running.front().map_or(Duration::ZERO, |began| now - *began);
+        let apart = (pace.took.max(so_far) / 4).max(APART_MIN);
         pace.last = (pace.last.max(now) + apart).min(now + LATE_MAX);
         jobs::backoff::jittered(pace.last - now, jitter)
+    }
+
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut pace = self.endpoint.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pace = self.endpoint.pace();
         pace.took = self.began.elapsed();
+        if let Some(at) = pace.running.iter().position(|began| *began == self.began) {
+            pace.running.remove(at);
+        }
     }
 }
 
@@ -109,7 +123,10 @@ mod tests {
         assert_eq!(take("hangs").err(), Some(APART_MIN), "nothing is known of its pace yet");
         assert!(take("other").is_ok(), "others do not wait");
 
-        tokio::time::advance(Duration::from_secs(16)).await;
+        // While the first calls run, it shows more and more.
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(take("hangs").err(), Some(Duration::from_millis(500)));
+        tokio::time::advance(Duration::from_secs(14)).await;
         held.pop();
         held.push(take("hangs").ok().unwrap());
         // One of four calls of 16 s ends every four seconds.
