@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use wechatpay::{OpenidClient, TrustedKeys, openid};
 
 use crate::{
+    Clocks,
     intake::Intake,
     notifications::Rejected,
     secrets::{ApiKeyHash, LinkKeys},
@@ -83,6 +84,7 @@ struct Inner {
     by_api_key: HashMap<ApiKeyHash, usize>,
     intake: Intake,
     rejected: Rejected,
+    clocks: Clocks,
     ending: Ending,
 }
 
@@ -97,7 +99,7 @@ pub struct Ending {
 
 impl App {
     /// Starts what the routes need.
-    pub fn new(db: Db, settings: AppSettings, ending: Ending) -> Self {
+    pub fn new(db: Db, settings: AppSettings, clocks: Clocks, ending: Ending) -> Self {
         let merchants = || settings.merchants.iter().enumerate();
         Self(Arc::new(Inner {
             by_name: merchants().map(|(at, merchant)| (merchant.name.clone(), at)).collect(),
@@ -108,8 +110,13 @@ impl App {
             rejected: Rejected::default(),
             db,
             settings,
+            clocks,
             ending,
         }))
+    }
+
+    pub(crate) fn clocks(&self) -> &Clocks {
+        &self.0.clocks
     }
 
     pub(crate) fn db(&self) -> &Db {

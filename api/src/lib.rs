@@ -19,6 +19,7 @@ mod checkout;
 mod notice;
 mod origins;
 mod health;
+mod clocks;
 mod views;
 mod app;
 mod caller;
@@ -29,5 +30,6 @@ mod text;
 pub mod metrics;
 
 pub use app::{App, AppKind, AppSettings, Ending, Merchant, MerchantApp, notify_url};
+pub use clocks::Clocks;
 pub use problem::ApiError;
 pub use secrets::{ApiKeyHash, LinkKeys};

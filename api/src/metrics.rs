@@ -19,6 +19,8 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use sea_orm::{ActiveEnum, DbErr, Iterable};
 use wechatpay::{Host, Switched};
 
+use crate::Clocks;
+
 /// How often the gauges are read from the database and the histograms are tidied up.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -102,6 +104,10 @@ fn describe() {
         "everpaid_wechat_breaker_open",
         "Merchants whose calls are kept from a host of WeChat Pay that does not answer"
     );
+    describe_gauge!(
+        "everpaid_clock_ahead_seconds",
+        "How far this machine's clock is ahead of WeChat Pay's and of the database's"
+    );
     for host in [Host::Primary, Host::Backup] {
         breaker(host).set(0.0);
     }
@@ -120,13 +126,13 @@ pub fn router(handle: PrometheusHandle) -> Router {
 }
 
 /// Reads the gauges and tidies the histograms up, until the process ends.
-pub async fn keep(handle: PrometheusHandle, db: Db) {
+pub async fn keep(handle: PrometheusHandle, db: Db, clocks: Clocks) {
     let mut ticks = tokio::time::interval(EVERY);
     loop {
         ticks.tick().await;
         // Otherwise every sample since the last scrape stays in memory.
         handle.run_upkeep();
-        let answered = match tokio::time::timeout(PATIENCE, read(&db)).await {
+        let answered = match tokio::time::timeout(PATIENCE, read(&db, &clocks)).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the gauges could not be read from the database");
@@ -138,10 +144,12 @@ pub async fn keep(handle: PrometheusHandle, db: Db) {
             }
         };
         metrics::gauge!("everpaid_database_up").set(if answered { 1.0 } else { 0.0 });
+        clocks.publish();
     }
 }
 
-async fn read(db: &Db) -> Result<(), DbErr> {
+async fn read(db: &Db, clocks: &Clocks) -> Result<(), DbErr> {
+    clocks.database_says(db.now().await?);
     publish_jobs(&jobs::overview(db).await?);
     let overdue = payment::oldest_overdue(db).await?;
     metrics::gauge!("everpaid_payment_oldest_overdue_seconds").set(age(db, overdue).await?);
@@ -214,7 +222,10 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
 }
 
 /// Measures a try of a call to WeChat Pay.
-pub fn observe_call(call: &wechatpay::Call) {
+pub fn observe_call(call: &wechatpay::Call, clocks: &Clocks) {
+    if let Some(date) = call.date {
+        clocks.wechat_pay_says(date);
+    }
     metrics::histogram!("everpaid_wechat_call_duration_seconds",
         "operation" => call.operation, "host" => call.host.as_str(), "outcome" => call.outcome)
     .record(call.duration);

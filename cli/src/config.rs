@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use api::{ApiKeyHash, LinkKeys};
+use api::{ApiKeyHash, Clocks, LinkKeys};
 use entity::{Clock, DbOptions, told_event::Kind};
 use figment::{
     Figment,
@@ -457,6 +457,7 @@ impl Merchant {
         public_url: &str,
         wechat: &WeChat,
         clock: &Clock,
+        clocks: &Clocks,
     ) -> anyhow::Result<worker::Merchant> {
         let key = |what: &str| format!("merchants.{name}.{what}");
         let pem = secret(&key("private_key"), self.private_key.as_ref(), self.private_key_file.as_deref())?;
@@ -469,7 +470,7 @@ impl Merchant {
         let apiv3_keys = std::iter::once(current)
             .chain(previous)
             .map(|text| ApiV3Key::new(text.trim()).with_context(|| key("apiv3_key")));
-        let clock = clock.clone();
+        let (clock, clocks) = (clock.clone(), clocks.clone());
         let environment = Environment {
             now: std::sync::Arc::new(move || clock.now().unix_seconds()),
             ..Environment::system()
@@ -485,7 +486,7 @@ impl Merchant {
             trusted_keys: self.trusted_keys(name)?,
             environment: environment.clone(),
             user_agent: format!("everpaid/{}", env!("CARGO_PKG_VERSION")),
-            observer: std::sync::Arc::new(api::metrics::observe_call),
+            observer: std::sync::Arc::new(move |call| api::metrics::observe_call(call, &clocks)),
         })?;
         let mini_programs = self.apps.iter().filter(|(_, app)| app.kind == AppKind::MiniProgram);
         let mini_programs = mini_programs.map(|(id, app)| app.login(id, &key("apps")));

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use anyhow::{Context, anyhow, bail, ensure};
-use api::{App, AppSettings, Ending};
+use api::{App, AppSettings, Clocks, Ending};
 use axum::Router;
 use entity::{
     Clock, Db,
@@ -70,6 +70,7 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
     let metrics = listen(config.metrics_listen).await?;
     let metrics_addr = metrics.local_addr()?;
 
+    let clocks = Clocks::new(clock.clone());
     let db = Db::open(&database, clock).await.context("opening the database")?;
     let pending = Migrator::get_pending_migrations_read_only(db.reader())
         .await
@@ -96,11 +97,11 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
         None => JoinSet::new(),
     };
     let mut servers = vec![serve(metrics, api::metrics::router(recorder()?), stopping.clone())];
-    tokio::spawn(api::metrics::keep(recorder()?, db.clone()));
+    tokio::spawn(api::metrics::keep(recorder()?, db.clone(), clocks.clone()));
     let public_url = config.public_url(api_addr.unwrap_or(config.listen))?;
     let worker = match roles.worker {
         true => {
-            let merchants = merchants_of_worker(config, &public_url, db.clock())?;
+            let merchants = merchants_of_worker(config, &public_url, db.clock(), &clocks)?;
             let sender = Sender::new().context("preparing webhooks")?;
             let context = worker::Context::new(db.clone(), merchants, sender);
             Some(Worker::start(&context, redis.as_ref()).context("starting the worker")?)
@@ -117,8 +118,8 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
             openids: config.wechat.openids()?,
             verify_files: config.wechat.verify_files()?,
         };
-        let app =
-            App::new(db.clone(), settings, Ending { leaving: leaving.clone(), stopping: stopping.clone() });
+        let ending = Ending { leaving: leaving.clone(), stopping: stopping.clone() };
+        let app = App::new(db.clone(), settings, clocks, ending);
         servers.push(serve(listener, api::router::router(app), stopping.clone()));
     }
     let drain = Duration::from_secs(config.drain_seconds);
@@ -230,9 +231,10 @@ fn merchants_of_worker(
     config: &Config,
     public_url: &str,
     clock: &Clock,
+    clocks: &Clocks,
 ) -> anyhow::Result<HashMap<String, worker::Merchant>> {
     let merchants = config.merchants.iter().map(|(name, merchant)| {
-        let merchant = merchant.for_worker(name, public_url, &config.wechat, clock)?;
+        let merchant = merchant.for_worker(name, public_url, &config.wechat, clock, clocks)?;
         Ok((name.clone(), merchant))
     });
     merchants.collect()

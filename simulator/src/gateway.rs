@@ -8,7 +8,10 @@ mod occasion;
 mod orders;
 mod refunds;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use axum::{
     Router,
@@ -18,7 +21,7 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use http::{StatusCode, request::Parts};
+use http::{HeaderValue, StatusCode, header::DATE, request::Parts};
 use sea_orm::DbErr;
 use serde_json::{Map, Value, json};
 use tracing::error;
@@ -163,16 +166,25 @@ async fn answer_call(wechat: Arc<Wechat>, line: Line, call: Call, request: Reque
         Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
     };
     // A task of its own: WeChat Pay goes on with what it began when the caller hangs up.
-    let (tasks, stop) = (wechat.tasks.clone(), wechat.stop.clone());
+    let (tasks, stop, clock) = (wechat.tasks.clone(), wechat.stop.clone(), wechat.clock.clone());
     let work = tasks.spawn(async move { wechat.exchange(&call, &parts, body).await });
     match work.await {
-        Ok(Ok(Outcome::Answer(answer))) => answer,
+        Ok(Ok(Outcome::Answer(answer))) => dated(answer, clock.signing_ms()),
         Ok(Ok(Outcome::Silence)) => {
             stop.cancelled().await;
             line.cut()
         }
         Ok(Ok(Outcome::Cut) | Err(Stopped)) | Err(_) => line.cut(),
     }
+}
+
+/// Otherwise the server would date it by the machine's clock, and the signature by another.
+fn dated(mut answer: Response, at_ms: i64) -> Response {
+    let at = UNIX_EPOCH + Duration::from_millis(u64::try_from(at_ms).unwrap_or(0));
+    if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(at)) {
+        answer.headers_mut().insert(DATE, date);
+    }
+    answer
 }
 
 impl Wechat {

@@ -5,11 +5,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Method};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE};
+use http::{HeaderMap, HeaderValue, Method};
 use reqwest::Url;
 use reqwest::redirect::Policy;
 use serde::Deserialize;
@@ -75,6 +75,13 @@ struct Request<'a, T> {
     read: Read<'a, T>,
     repeat: Repeat,
     kind: Kind,
+}
+
+/// What the head of an answer said, whatever became of the rest.
+#[derive(Default)]
+struct Seen {
+    status: Option<u16>,
+    date: Option<i64>,
 }
 
 /// Makes the result of a verified body.
@@ -441,8 +448,8 @@ impl Client {
         time_out: Duration,
     ) -> Result<T, Error> {
         let (started, host) = (Instant::now(), pass.host());
-        let mut status = None;
-        let result = self.exchange(request, host, time_out, &mut status).await;
+        let mut seen = Seen::default();
+        let result = self.exchange(request, host, time_out, &mut seen).await;
         let error = result.as_ref().err();
         let switched = pass.end(Verdict::of(error, time_out), self.now());
         match switched {
@@ -456,7 +463,8 @@ impl Client {
             operation: request.operation,
             host,
             outcome: error.map_or("ok", Error::reason),
-            status,
+            status: seen.status,
+            date: seen.date,
             duration: started.elapsed(),
             switched,
         });
@@ -473,7 +481,7 @@ impl Client {
         request: &Request<'_, T>,
         host: Host,
         time_out: Duration,
-        status: &mut Option<u16>,
+        seen: &mut Seen,
     ) -> Result<T, Error> {
         let url = self.url(host, request)?;
         let authorization = self.authorization(request).await?;
@@ -491,7 +499,7 @@ impl Client {
             builder = builder.header("Wechatpay-Serial", serial);
         }
         let response = builder.send().await.map_err(network_error)?;
-        *status = Some(response.status().as_u16());
+        *seen = Seen { status: Some(response.status().as_u16()), date: date_of(response.headers()) };
         let body = match &request.kind {
             Kind::File(_) => {
                 let answer = received(response, FILE_BYTES_MAX).await?;
@@ -581,6 +589,11 @@ fn again(error: &Error, repeat: Repeat) -> Option<Again> {
         }
         _ => None,
     }
+}
+
+fn date_of(headers: &HeaderMap) -> Option<i64> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    i64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()
 }
 
 fn usual_patience() -> Patience {

@@ -47,6 +47,8 @@ pub struct Call {
     pub outcome: &'static str,
     /// The HTTP status, if there was one.
     pub status: Option<u16>,
+    /// When it was for whoever answered: the `Date` of the answer, in Unix seconds.
+    pub date: Option<i64>,
     /// From before the signature until the answer was read.
     pub duration: Duration,
     /// What this try did to the circuit breaker of its host, if it did anything.

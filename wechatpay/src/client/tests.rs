@@ -319,6 +319,21 @@ async fn nothing_delivered_is_told_as_such() {
 }
 
 #[tokio::test]
+async fn an_answer_tells_the_time_whether_it_is_believed_or_not() {
+    let mut dated = HeaderMap::new();
+    dated.insert("Date", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
+    let mut nonsense = HeaderMap::new();
+    nonsense.insert("Date", "yesterday".parse().unwrap());
+    let refused = |headers| Reply::With(401, headers, ERROR.to_owned());
+    for (reply, date) in [(refused(dated), Some(784_111_777)), (refused(nonsense), None), (Reply::Cut, None)] {
+        let stub = Stub::start([reply, good(200, PREPAY)]).await;
+        let setup = Setup::new(&stub.url, None);
+        drop(setup.create().await);
+        assert_eq!(setup.calls.lock().unwrap()[0].date, date);
+    }
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_asked_for_again_with_the_same_bytes() {
     for (lost, host) in [
         (Reply::Cut, "backup ok 200"),
