@@ -34,6 +34,7 @@ mod member;
 mod postgres;
 mod wire;
 mod shop;
+mod small_disk;
 mod planted;
 mod strikes;
 mod report;
@@ -43,7 +44,7 @@ pub use member::Executables;
 pub use plan::{Kind, Profile};
 pub use report::Report;
 
-use layout::Layout;
+use layout::{Furnishing, Layout};
 use plan::{Plan, Purchase};
 use report::{Struck, calls_per_second, paid_and_told, recoveries};
 use shop::{Answered, Shop};
@@ -149,7 +150,8 @@ pub async fn burn(
     executables: &Executables,
 ) -> anyhow::Result<Report> {
     let plan = Plan::draw(profile, seed);
-    let layout = Layout::start(database, executables, seed, profile.has(Kind::Clock)).await?;
+    let furnishing = Furnishing { clocks: profile.has(Kind::Clock), small_disk: profile.has(Kind::DiskFull) };
+    let layout = Layout::start(database, executables, seed, furnishing).await?;
     let (shop, db) = (Shop::of(&layout), layout.open_database().await?);
     let fire = Arc::new(Fire {
         layout,
@@ -235,10 +237,11 @@ impl Fire {
         let (mut resent, mut is_quiet) = (false, false);
         loop {
             let left = oracle::unfinished(&self.db).await?;
-            if is_quiet && left.is_empty() || began.elapsed() > rest {
+            let is_over = is_quiet && left.is_empty() && planted::is_all_else_done(&self.db).await?;
+            if is_over || began.elapsed() > rest {
                 return Ok((began.elapsed(), asked_about.len()));
             }
-            if left.is_empty() {
+            if !is_quiet && left.is_empty() {
                 // What comes again by WeChat Pay's ladder would come for a day, also while it is judged.
                 self.wechat(&Fault::new(FaultKind::Silent).on(Target::Notify)).await?;
                 is_quiet = true;
@@ -250,7 +253,7 @@ impl Fire {
                 self.ask_about_the_rest(&mut asked_about).await?;
             }
             // What the shop did not take twice comes again after minutes; its people need not wait.
-            if !resent && left.iter().all(|what| what.ends_with("deliveries")) {
+            if !resent && !left.is_empty() && left.iter().all(|what| what.ends_with("deliveries")) {
                 resent = true;
                 // All of it may be delivered by now.
                 self.layout.everpaid(&["webhooks", "resend", "--since", &since.to_beijing()]).await.ok();

@@ -76,6 +76,26 @@ async fn what_was_acknowledged_outlives_a_crash_of_the_database() {
     }
 }
 
+/// D-FULL: the disk of the database's rows is full, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_and_leaves_nothing_half_done() {
+    let _turn = alone().await;
+    for database in databases() {
+        let profile = Profile::only(Kind::DiskFull, count(2, 10), count(100, 6_000), seconds(14, 300));
+        struck("D-FULL", database, profile).await;
+    }
+}
+
+/// D-POOL: there is no connection to Postgres to be had, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_connections_nothing_is_acknowledged_and_nothing_lost() {
+    let _turn = alone().await;
+    for database in databases().into_iter().filter(|database| *database == Database::Postgres) {
+        let profile = Profile::only(Kind::Starved, count(2, 20), count(100, 6_000), seconds(14, 300));
+        struck("D-POOL", database, profile).await;
+    }
+}
+
 /// R-FLUSH: Redis is emptied, again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emptied_redis_loses_nothing() {

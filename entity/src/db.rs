@@ -13,7 +13,10 @@ use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     ExecResult, QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
-use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sqlx::{
+    Connection,
+    sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::{Bus, Clock, Hint, Timestamp};
@@ -286,6 +289,18 @@ fn connect_options(db: &DbOptions, connections: u32) -> ConnectOptions {
         // A ping before every use would be one more round trip for each read and transaction.
         .test_before_acquire_if_idle_for(Duration::from_secs(1))
         .sqlx_logging(false)
+        // A full disk makes SQLite roll back by itself. Then sqlx cannot, and goes on counting a transaction
+        // that is not there: the next one would be a savepoint, and once that is rolled back too, all that
+        // follow would be part of one that nobody ever commits.
+        .map_sqlx_sqlite_pool_opts(|pool| {
+            pool.after_release(|connection, _| {
+                Box::pin(async move {
+                    // Behind the rollback of a transaction that was dropped.
+                    connection.ping().await?;
+                    Ok(!connection.is_in_transaction())
+                })
+            })
+        })
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite
                 .create_if_missing(true)

@@ -94,7 +94,8 @@ pub fn is_killed(status: ExitStatus) -> bool {
 /// connections, and never given twice by this process.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 9_000).unwrap_or_default();
+    // Two that are started together are a hundred ports apart.
+    let start = u16::try_from(std::process::id().wrapping_mul(101) % 9_000).unwrap_or_default();
     loop {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = 20_000 + (start + next) % 10_000;

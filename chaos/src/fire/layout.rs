@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use entity::{Clock, Db, DbOptions};
 use futures::future::join_all;
+use nix::unistd::{Gid, Uid};
 use simulator::{AppKind, MerchantCredentials};
 use tempfile::TempDir;
 use testkit::{
@@ -27,6 +28,7 @@ use tokio::{
 use super::{
     member::{Executables, Member, Spec, faketime},
     postgres::Postgres,
+    small_disk::SmallDisk,
     wire::{State, Wire},
 };
 use crate::sink::Sink;
@@ -34,6 +36,9 @@ use crate::sink::Sink;
 pub const API_KEY: &str = "sk_test_under_fire";
 const LINK_KEY: &str = "a link key of thirty-two bytes...";
 const SECRET: &str = "whsec_dW5kZXIgZmlyZSB0aGUgc2hvcCBpcyB0b2xk";
+
+/// Where a small disk is mounted.
+const SMALL: &str = "small";
 
 const START_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -60,6 +65,15 @@ pub enum Between {
     Redis,
 }
 
+/// What only some runs need.
+#[derive(Clone, Copy, Debug)]
+pub struct Furnishing {
+    /// Each process has a clock of its own.
+    pub clocks: bool,
+    /// The database is on a small disk.
+    pub small_disk: bool,
+}
+
 pub struct Layout {
     pub members: Vec<Member>,
     pub sink: Sink,
@@ -70,6 +84,8 @@ pub struct Layout {
     pub postgres: Option<Postgres>,
     /// Beside Postgres.
     pub redis: Option<Mutex<RedisServer>>,
+    /// Where the database's rows are, if that is to become full.
+    pub small_disk: Option<Mutex<SmallDisk>>,
     wires: BTreeMap<Between, Wire>,
     executable: PathBuf,
     simulator: Option<Process>,
@@ -77,12 +93,12 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Starts all of it. With `clocks` each process has a clock of its own.
+    /// Starts all of it.
     pub async fn start(
         database: Database,
         executables: &Executables,
         seed: u64,
-        clocks: bool,
+        Furnishing { clocks, small_disk }: Furnishing,
     ) -> anyhow::Result<Self> {
         let executable = executables.newest();
         let directory = TempDir::new()?;
@@ -105,12 +121,21 @@ impl Layout {
             Database::Sqlite => None,
             Database::Postgres => Some(Postgres::start().await?),
         };
+        let small_disk = match (small_disk, &postgres) {
+            (false, _) => None,
+            (true, None) => {
+                let over = directory.path().join(SMALL);
+                fs::create_dir(&over)?;
+                Some(SmallDisk::mount(&over, (Uid::effective(), Gid::effective()))?)
+            }
+            (true, Some(postgres)) => Some(postgres.move_to_small_disk().await?),
+        };
         let redis = postgres.is_some().then(RedisServer::start);
         if let Some(redis) = &redis {
             wires.insert(Between::Redis, Wire::lay(vec![local(redis.port())]));
         }
         let database_url = match &postgres {
-            None => format!("sqlite://{}", directory.path().join("everpaid.sqlite").display()),
+            None => sqlite_url(directory.path(), small_disk.is_some()),
             Some(postgres) => {
                 let wire = Wire::lay(vec![local(postgres.port)]);
                 let url = postgres.url(wire.addr.port());
@@ -158,6 +183,7 @@ impl Layout {
             mini_program,
             postgres,
             redis: redis.map(Mutex::new),
+            small_disk: small_disk.map(Mutex::new),
             wires,
             executable: executable.to_owned(),
             simulator: Some(simulator),
@@ -201,7 +227,7 @@ impl Layout {
     /// The database, beside everpaid and not over its wire.
     pub async fn open_database(&self) -> anyhow::Result<Db> {
         let url = match &self.postgres {
-            None => format!("sqlite://{}", self.directory.path().join("everpaid.sqlite").display()),
+            None => sqlite_url(self.directory.path(), self.small_disk.is_some()),
             Some(postgres) => postgres.url(postgres.port),
         };
         let options = DbOptions { writers: 1, readers: 2, statement_limit: None, ..DbOptions::new(url) };
@@ -235,6 +261,11 @@ impl Layout {
         let Self { directory, .. } = self;
         directory.keep()
     }
+}
+
+fn sqlite_url(directory: &Path, on_small_disk: bool) -> String {
+    let directory = if on_small_disk { directory.join(SMALL) } else { directory.to_owned() };
+    format!("sqlite://{}", directory.join("everpaid.sqlite").display())
 }
 
 fn local(port: u16) -> SocketAddr {

@@ -147,6 +147,16 @@ impl Member {
         bail!("{} is not ready after {READY_MAX:?}: {}", self.spec.name, self.log_end())
     }
 
+    /// What it says of itself to a load balancer, whether it is ready or not.
+    pub async fn readiness(&self, http: &reqwest::Client) -> anyhow::Result<serde_json::Value> {
+        Ok(http.get(format!("http://{}/readyz", self.spec.listen)).send().await?.json().await?)
+    }
+
+    /// Would it answer anybody?
+    pub async fn is_alive(&self, http: &reqwest::Client) -> bool {
+        http.get(format!("http://{}/livez", self.spec.listen)).send().await.is_ok()
+    }
+
     pub fn resident_max_kib(&self) -> u64 {
         self.counts.resident_max_kib.load(Ordering::Relaxed)
     }
@@ -159,9 +169,14 @@ impl Member {
         self.counts.ended.load(Ordering::Relaxed)
     }
 
-    /// The last lines of what it said.
+    /// What it said.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.spec.log()).unwrap_or_default()
+    }
+
+    /// The last lines of it.
     pub fn log_end(&self) -> String {
-        let log = fs::read_to_string(self.spec.log()).unwrap_or_default();
+        let log = self.log();
         let mut last: Vec<_> = log.lines().rev().take(20).collect();
         last.reverse();
         last.join("\n")

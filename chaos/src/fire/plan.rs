@@ -46,6 +46,10 @@ pub enum Kind {
     Roll,
     /// Postgres ends without a word to its disk.
     DatabaseCrash,
+    /// Postgres ends every connection and takes none, because others have them all.
+    Starved,
+    /// The disk that the database's rows are on is full.
+    DiskFull,
     /// Redis is emptied.
     RedisFlush,
     /// Redis stands still.
@@ -83,6 +87,8 @@ pub enum Blow {
     Freeze(usize),
     Roll,
     DatabaseCrash,
+    Starved,
+    DiskFull,
     RedisFlush,
     RedisPause,
     RedisLoss,
@@ -134,6 +140,9 @@ pub struct Plan {
 
 /// Longer than the lease of a job (30 s).
 const LONG_FREEZE: Duration = Duration::from_secs(32);
+
+/// Within two seconds a process says that it cannot work.
+const NOTICED_AFTER: Duration = Duration::from_secs(3);
 
 /// It takes a second until a process sees that its clock is off.
 const CLOCK_OFF: Duration = Duration::from_secs(7);
@@ -198,14 +207,14 @@ impl Profile {
     pub fn pr(database: Database) -> Self {
         let cut = |between| (Kind::Cut(between), 2);
         let mut blows = vec![
-            (Kind::Kill, 8),
-            (Kind::KillAtStep, 6),
+            (Kind::Kill, 6),
+            (Kind::KillAtStep, 4),
             (Kind::Freeze, 1),
             (Kind::Roll, 1),
             cut(Between::Api),
             cut(Between::WeChat),
             cut(Between::Shop),
-            (Kind::Outage, 5),
+            (Kind::Outage, 4),
             (Kind::ShopDown, 1),
             (Kind::Clock, 2),
             (Kind::Poison, 2),
@@ -214,6 +223,7 @@ impl Profile {
         if !is_alone {
             blows.extend([
                 (Kind::DatabaseCrash, 2),
+                (Kind::Starved, 1),
                 cut(Between::Database),
                 (Kind::RedisFlush, 2),
                 (Kind::RedisPause, 1),
@@ -241,8 +251,8 @@ impl Profile {
     pub fn night(database: Database) -> Self {
         let pr = Self::pr(database);
         Self {
-            orders: 60_000,
-            span: Duration::from_secs(40 * 60),
+            orders: 48_000,
+            span: Duration::from_secs(32 * 60),
             rest: Duration::from_secs(15 * 60),
             blows: pr.blows.into_iter().map(|(kind, times)| (kind, times * 8)).collect(),
             step: 600,
@@ -326,6 +336,8 @@ fn draw_blow(kind: Kind, turn: u32, profile: &Profile, chance: &mut StdRng) -> (
         Kind::Freeze => (profile.freeze, Blow::Freeze(usize::MAX - member)),
         Kind::Roll => (Duration::ZERO, Blow::Roll),
         Kind::DatabaseCrash => (Duration::ZERO, Blow::DatabaseCrash),
+        Kind::Starved => (away(chance, profile.away_max).max(NOTICED_AFTER), Blow::Starved),
+        Kind::DiskFull => (away(chance, profile.away_max).max(NOTICED_AFTER), Blow::DiskFull),
         Kind::RedisFlush => (Duration::ZERO, Blow::RedisFlush),
         Kind::RedisPause => (profile.away_max, Blow::RedisPause),
         Kind::RedisLoss => (away(chance, profile.away_max), Blow::RedisLoss),
@@ -373,6 +385,8 @@ impl Strike {
             Blow::Freeze(_) => "freeze".to_owned(),
             Blow::Roll => "roll".to_owned(),
             Blow::DatabaseCrash => "database crash".to_owned(),
+            Blow::Starved => "connections taken".to_owned(),
+            Blow::DiskFull => "disk full".to_owned(),
             Blow::RedisFlush => "redis flush".to_owned(),
             Blow::RedisPause => "redis pause".to_owned(),
             Blow::RedisLoss => "redis loss".to_owned(),

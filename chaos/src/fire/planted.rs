@@ -53,6 +53,15 @@ pub async fn poison(db: &Db, count: u32) -> anyhow::Result<Vec<String>> {
     Ok(jobs.into_iter().map(|(_, subject)| subject).collect())
 }
 
+/// Is there no job that will still do something? A look at a payment that is over will not, whenever its
+/// rung comes; what was given up, and what is of a kind to come, is somebody else's.
+pub async fn is_all_else_done(db: &Db) -> anyhow::Result<bool> {
+    let left = job::Entity::find()
+        .filter(job::Column::DeadAt.is_null())
+        .filter(job::Column::Kind.is_not_in(["sweep_overdue", "confirm_payment", KIND_TO_COME]));
+    Ok(left.count(db.reader()).await? == 0)
+}
+
 /// Each of them was given up, unless a newer everpaid may know it.
 pub fn judge_poison(witnesses: &Witnesses, poison: &HashSet<String>, found: &mut Findings) {
     let mut there = 0;

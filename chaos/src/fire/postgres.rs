@@ -11,17 +11,21 @@ use nix::{
     sys::signal::Signal,
     unistd::{Uid, User, chown},
 };
-use sea_orm::Database;
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use tempfile::TempDir;
 use testkit::process::{Process, free_port};
 use tokio::{
     process::Command,
-    sync::Mutex,
+    sync::{Mutex, MutexGuard},
     time::{Instant, sleep},
 };
 
+use super::small_disk::SmallDisk;
+
 /// Recovery after a crash takes a part of this.
 const START_MAX: Duration = Duration::from_secs(60);
+/// Then there is none left.
+const TRIES_TO_CONNECT_FOR: Duration = Duration::from_millis(300);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
@@ -32,11 +36,17 @@ pub struct Postgres {
     server: Mutex<Option<Process>>,
 }
 
+/// Nobody else has a connection.
+pub struct Starved<'a> {
+    _held: Vec<DatabaseConnection>,
+    _server: MutexGuard<'a, Option<Process>>,
+}
+
 impl Postgres {
     pub async fn start() -> anyhow::Result<Self> {
         let directory = TempDir::new()?;
+        let user = its_user()?;
         if Uid::effective().is_root() {
-            let user = User::from_name("postgres")?.context("there is no user postgres")?;
             chown(directory.path(), Some(user.uid), Some(user.gid))?;
         }
         let postgres = Self { port: free_port(), programs: programs()?, directory, server: Mutex::default() };
@@ -64,6 +74,49 @@ impl Postgres {
         self.end(server.take()).await?;
         *server = Some(self.start_server()?);
         self.answers().await
+    }
+
+    /// Has the rows of all tables to come written to a disk of their own; its log stays where it is.
+    pub async fn move_to_small_disk(&self) -> anyhow::Result<SmallDisk> {
+        let over = self.directory.path().join("small");
+        fs::create_dir(&over)?;
+        let user = its_user()?;
+        let disk = SmallDisk::mount(&over, (user.uid, user.gid))?;
+        let space = over.join("space");
+        fs::create_dir(&space)?;
+        chown(&space, Some(user.uid), Some(user.gid))?;
+        let connection = Database::connect(self.url(self.port)).await?;
+        let made = format!("CREATE TABLESPACE small LOCATION '{}'", space.display());
+        connection.execute_unprepared(&made).await?;
+        connection.execute_unprepared("ALTER ROLE everpaid SET default_tablespace = small").await?;
+        connection.close().await?;
+        Ok(disk)
+    }
+
+    /// Takes every connection that there is and ends those of others, until the answer is dropped. It does
+    /// not crash meanwhile.
+    pub async fn starve(&self) -> anyhow::Result<Starved<'_>> {
+        let server = self.server.lock().await;
+        let mut options = ConnectOptions::new(format!("{}?application_name=greedy", self.url(self.port)));
+        options.max_connections(1).connect_timeout(START_MAX).sqlx_logging(false);
+        let mut held = vec![Database::connect(options.clone()).await?];
+        options.connect_timeout(TRIES_TO_CONNECT_FOR);
+        loop {
+            while let Ok(connection) = Database::connect(options.clone()).await {
+                held.push(connection);
+            }
+            // Others may be quicker than we are where one was ended.
+            let ended = held[0]
+                .query_all_raw(Statement::from_string(
+                    DbBackend::Postgres,
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                     WHERE backend_type = 'client backend' AND application_name <> 'greedy'",
+                ))
+                .await?;
+            if ended.is_empty() {
+                return Ok(Starved { _held: held, _server: server });
+            }
+        }
     }
 
     pub async fn stop(self) -> anyhow::Result<()> {
@@ -126,6 +179,15 @@ impl Postgres {
     fn data(&self) -> PathBuf {
         self.directory.path().join("data")
     }
+}
+
+/// Who runs it: not root.
+fn its_user() -> anyhow::Result<User> {
+    let user = match Uid::effective() {
+        root if root.is_root() => User::from_name("postgres")?,
+        me => User::from_uid(me)?,
+    };
+    user.context("there is no user postgres")
 }
 
 /// Debian keeps the programs of each version by themselves.

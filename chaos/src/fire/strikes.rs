@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     Fire, lock,
+    member::Member,
     plan::{Blow, STEPS_OF_API, STEPS_OF_WORKER, Strike},
     planted,
     report::Struck,
@@ -21,6 +22,17 @@ use super::{
 };
 
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
+
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// So soon `/readyz` turns, with some time for the question on a busy machine.
+const NOTICED_WITHIN: Duration = Duration::from_millis(2500);
+
+/// So many seconds a clock may be off.
+const BEARABLE: i64 = 300;
+
+/// What SQLite says of a full disk, and what Postgres does.
+const DISK_FULL: [&str; 2] = ["database or disk is full", "No space left on device"];
 
 /// The longest that a crashed database may take to recover.
 const DATABASE_AWAY_MAX: Duration = Duration::from_secs(60);
@@ -54,6 +66,23 @@ impl Fire {
                 }
             }
             Blow::DatabaseCrash => self.layout.postgres.as_ref().context("no Postgres")?.crash().await?,
+            Blow::Starved => {
+                let postgres = self.layout.postgres.as_ref().context("no Postgres")?;
+                let held = postgres.starve().await?;
+                let noticed = self.apis_are("database", "unreachable").await;
+                sleep(strike.lasts).await;
+                drop(held);
+                noticed?;
+            }
+            Blow::DiskFull => {
+                let disk = self.layout.small_disk.as_ref().context("no small disk")?.lock().await;
+                disk.fill()?;
+                sleep(strike.lasts).await;
+                disk.free()?;
+                // Every row that could not be written was refused, and that was said.
+                let said = self.layout.members.iter().map(Member::log).collect::<String>();
+                ensure!(DISK_FULL.iter().any(|words| said.contains(words)), "nobody met the full disk");
+            }
             Blow::RedisFlush => {
                 let redis = self.redis().await?;
                 let said = block_in_place(|| redis.say(&["FLUSHALL"]));
@@ -92,7 +121,10 @@ impl Fire {
                 let member = member(*nth);
                 member.set_clock(*seconds)?;
                 sleep(strike.lasts).await;
+                let noticed =
+                    self.is(member, "clock", if seconds.abs() > BEARABLE { "off" } else { "ok" }).await;
                 member.set_clock(0)?;
+                noticed?;
             }
             Blow::Poison(count) => self.poison(*count).await?,
             Blow::Backlog(count) => {
@@ -105,6 +137,38 @@ impl Fire {
         let is_outage = matches!(strike.blow, Blow::WeChat(_));
         lock(&self.struck).push(Struck { name, began, ended, shifts_time, is_outage });
         Ok(())
+    }
+
+    /// Each process that takes requests says so of itself in time.
+    async fn apis_are(&self, what: &str, how: &str) -> anyhow::Result<()> {
+        for member in &self.layout.members {
+            self.is(member, what, how).await?;
+        }
+        Ok(())
+    }
+
+    /// Says `/readyz` so of what it looks at, within two seconds? Who takes no requests says nothing: a
+    /// worker, and an api that was killed or frozen meanwhile.
+    async fn is(&self, member: &Member, what: &str, how: &str) -> anyhow::Result<()> {
+        if member.spec.role == "worker" {
+            return Ok(());
+        }
+        let (began, http) = (Instant::now(), &self.layout.http);
+        loop {
+            let said = member.readiness(http).await.ok();
+            if said.as_ref().is_some_and(|said| said[what] == how) {
+                return Ok(());
+            }
+            if began.elapsed() > NOTICED_WITHIN {
+                ensure!(
+                    !member.is_alive(http).await,
+                    "{} does not say that {what} is {how}: {said:?}",
+                    member.spec.name
+                );
+                return Ok(());
+            }
+            sleep(LOOK_EVERY).await;
+        }
     }
 
     /// One blow at a time: nobody can empty what stands still.
