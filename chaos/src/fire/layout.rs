@@ -196,6 +196,9 @@ impl Layout {
         for member in &layout.members {
             member.ready(&layout.http).await?;
         }
+        // Otherwise it was somebody else's that answered.
+        let ended = layout.simulator.as_mut().context("no simulator")?.ended()?;
+        ensure!(ended.is_none(), "the simulator has ended: {ended:?}");
         Ok(layout)
     }
 
