@@ -129,6 +129,8 @@ struct Fire {
     backlog: Mutex<Option<(u32, Duration)>>,
     /// The calls to WeChat Pay so far, from time to time.
     calls: Mutex<Vec<(Timestamp, u64)>>,
+    /// One clock at a time is off: of two blows on one, the first would set it right in the midst of the other.
+    clock: tokio::sync::Mutex<()>,
 }
 
 /// What WeChat Pay knows besides its ledger.
@@ -162,6 +164,7 @@ pub async fn burn(
         wrong: Mutex::default(),
         backlog: Mutex::default(),
         calls: Mutex::default(),
+        clock: tokio::sync::Mutex::default(),
     });
     for fault in &plan.drizzle {
         fire.wechat(fault).await?;
@@ -184,7 +187,9 @@ pub async fn burn(
     let placed_in = began.elapsed();
     counting.abort();
     while let Some(struck) = strikes.join_next().await {
-        struck??;
+        if let Err(error) = struck? {
+            fire.is_wrong(format!("{error:#}"));
+        }
     }
     let rested = fire.come_to_rest(profile.rest, since).await?;
     // It was told to end, and ends at its next pause.

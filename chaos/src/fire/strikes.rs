@@ -119,6 +119,7 @@ impl Fire {
             }
             Blow::Clock(nth, seconds) => {
                 let member = member(*nth);
+                let _turn = self.clock.lock().await;
                 member.set_clock(*seconds)?;
                 sleep(strike.lasts).await;
                 let noticed =
