@@ -295,8 +295,10 @@ fn connect_options(db: &DbOptions, connections: u32) -> ConnectOptions {
         .map_sqlx_sqlite_pool_opts(|pool| {
             pool.after_release(|connection, _| {
                 Box::pin(async move {
-                    // Behind the rollback of a transaction that was dropped.
-                    connection.ping().await?;
+                    // The rollback of one that was dropped may be on its way; the answer comes behind it.
+                    if connection.is_in_transaction() {
+                        connection.ping().await?;
+                    }
                     Ok(!connection.is_in_transaction())
                 })
             })

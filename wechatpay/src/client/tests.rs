@@ -325,7 +325,8 @@ async fn an_answer_tells_the_time_whether_it_is_believed_or_not() {
     let mut nonsense = HeaderMap::new();
     nonsense.insert("Date", "yesterday".parse().unwrap());
     let refused = |headers| Reply::With(401, headers, ERROR.to_owned());
-    for (reply, date) in [(refused(dated), Some(784_111_777)), (refused(nonsense), None), (Reply::Cut, None)] {
+    for (reply, date) in [(refused(dated), Some(784_111_777)), (refused(nonsense), None), (Reply::Cut, None)]
+    {
         let stub = Stub::start([reply, good(200, PREPAY)]).await;
         let setup = Setup::new(&stub.url, None);
         drop(setup.create().await);
