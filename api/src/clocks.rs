@@ -9,9 +9,10 @@ use std::{
 };
 
 use entity::{Clock, Timestamp};
+use wechatpay::trust::FRESHNESS_WINDOW_SECONDS;
 
 /// How far off a signature may be dated, there and here.
-const BEARABLE: Duration = Duration::from_secs(300);
+const BEARABLE: Duration = Duration::from_secs(FRESHNESS_WINDOW_SECONDS);
 
 /// What was said earlier counts no more: a machine that slept has not counted on.
 const KNOWN_FOR: Duration = Duration::from_secs(600);
@@ -52,6 +53,11 @@ impl Clocks {
     /// Nobody has said anything yet.
     pub fn new(own: Clock) -> Self {
         Self { own, said: Arc::default() }
+    }
+
+    /// This machine's.
+    pub fn own(&self) -> &Clock {
+        &self.own
     }
 
     /// An answer of WeChat Pay's was dated so, in Unix seconds.

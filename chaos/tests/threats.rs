@@ -29,6 +29,10 @@ fn databases() -> Vec<Database> {
     [Database::Sqlite].into_iter().chain(has_postgres.then_some(Database::Postgres)).collect()
 }
 
+fn postgres() -> Option<Database> {
+    databases().into_iter().find(|database| *database == Database::Postgres)
+}
+
 async fn struck(id: &str, database: Database, profile: Profile) -> Report {
     let seed = std::env::var("EVERPAID_SEED").map_or(20_261_122, |seed| seed.parse().unwrap());
     let previous = std::env::var("EVERPAID_PREVIOUS").ok();
@@ -70,7 +74,7 @@ async fn while_wechat_pay_is_away_nothing_is_guessed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_outlives_a_crash_of_the_database() {
     let _turn = alone().await;
-    for database in databases().into_iter().filter(|database| *database == Database::Postgres) {
+    if let Some(database) = postgres() {
         let profile = Profile::only(Kind::DatabaseCrash, count(3, 20), count(100, 6_000), seconds(12, 300));
         struck("D-CRASH", database, profile).await;
     }
@@ -90,7 +94,7 @@ async fn a_full_disk_is_said_and_leaves_nothing_half_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_connections_nothing_is_acknowledged_and_nothing_lost() {
     let _turn = alone().await;
-    for database in databases().into_iter().filter(|database| *database == Database::Postgres) {
+    if let Some(database) = postgres() {
         let profile = Profile::only(Kind::Starved, count(2, 20), count(100, 6_000), seconds(14, 300));
         struck("D-POOL", database, profile).await;
     }
@@ -100,7 +104,7 @@ async fn without_connections_nothing_is_acknowledged_and_nothing_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emptied_redis_loses_nothing() {
     let _turn = alone().await;
-    for database in databases().into_iter().filter(|database| *database == Database::Postgres) {
+    if let Some(database) = postgres() {
         let profile = Profile::only(Kind::RedisFlush, count(5, 20), count(100, 6_000), seconds(12, 300));
         struck("R-FLUSH", database, profile).await;
     }
@@ -110,7 +114,7 @@ async fn an_emptied_redis_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redis_that_stands_still_or_is_lost_holds_nobody_up() {
     let _turn = alone().await;
-    for database in databases().into_iter().filter(|database| *database == Database::Postgres) {
+    if let Some(database) = postgres() {
         let profile = Profile::only(Kind::RedisPause, count(1, 5), count(100, 6_000), seconds(14, 300));
         let blows = [profile.blows.clone(), vec![(Kind::RedisLoss, count(1, 5))]].concat();
         struck("R-PAUSE", database, Profile { blows, away_max: seconds(4, 30), ..profile }).await;

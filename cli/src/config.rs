@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use api::{ApiKeyHash, Clocks, LinkKeys};
-use entity::{Clock, DbOptions, told_event::Kind};
+use entity::{DbOptions, told_event::Kind};
 use figment::{
     Figment,
     providers::{Env, Format, Toml},
@@ -456,7 +456,6 @@ impl Merchant {
         name: &str,
         public_url: &str,
         wechat: &WeChat,
-        clock: &Clock,
         clocks: &Clocks,
     ) -> anyhow::Result<worker::Merchant> {
         let key = |what: &str| format!("merchants.{name}.{what}");
@@ -470,7 +469,7 @@ impl Merchant {
         let apiv3_keys = std::iter::once(current)
             .chain(previous)
             .map(|text| ApiV3Key::new(text.trim()).with_context(|| key("apiv3_key")));
-        let (clock, clocks) = (clock.clone(), clocks.clone());
+        let (clock, clocks) = (clocks.own().clone(), clocks.clone());
         let environment = Environment {
             now: std::sync::Arc::new(move || clock.now().unix_seconds()),
             ..Environment::system()

@@ -101,7 +101,7 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
     let public_url = config.public_url(api_addr.unwrap_or(config.listen))?;
     let worker = match roles.worker {
         true => {
-            let merchants = merchants_of_worker(config, &public_url, db.clock(), &clocks)?;
+            let merchants = merchants_of_worker(config, &public_url, &clocks)?;
             let sender = Sender::new().context("preparing webhooks")?;
             let context = worker::Context::new(db.clone(), merchants, sender);
             Some(Worker::start(&context, redis.as_ref()).context("starting the worker")?)
@@ -230,11 +230,10 @@ fn recorder() -> anyhow::Result<metrics_exporter_prometheus::PrometheusHandle> {
 fn merchants_of_worker(
     config: &Config,
     public_url: &str,
-    clock: &Clock,
     clocks: &Clocks,
 ) -> anyhow::Result<HashMap<String, worker::Merchant>> {
     let merchants = config.merchants.iter().map(|(name, merchant)| {
-        let merchant = merchant.for_worker(name, public_url, &config.wechat, clock, clocks)?;
+        let merchant = merchant.for_worker(name, public_url, &config.wechat, clocks)?;
         Ok((name.clone(), merchant))
     });
     merchants.collect()
