@@ -27,11 +27,10 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &PushStatus) -> Resul
             let news = news(txn, &order).await?;
             told_up_to(txn, &order).await?;
             crash_point!("push_status.moved");
-            if !news.is_empty() {
-                tell(txn, &order, &news, endpoints).await?;
+            if news.is_empty() {
+                return run.done(txn).await;
             }
-            crash_point!("push_status.told");
-            run.done(txn).await
+            tell(txn, &order, &news, endpoints, run).await
         })
         .await
 }
@@ -75,9 +74,15 @@ async fn told_up_to(txn: &Txn, order: &order::Model) -> Result<(), DbErr> {
     if moved.rows_affected == 1 { Ok(()) } else { Err(DbErr::RecordNotUpdated) }
 }
 
-/// Fixes the bytes, gives them their positions, and asks for a delivery to each endpoint that wants
-/// them.
-async fn tell(txn: &Txn, order: &order::Model, news: &[Told], endpoints: &[Endpoint]) -> Result<(), Failure> {
+/// Fixes the bytes, gives them their positions, asks for a delivery to each endpoint that wants them, and
+/// ends the run.
+async fn tell(
+    txn: &Txn,
+    order: &order::Model,
+    news: &[Told],
+    endpoints: &[Endpoint],
+    run: &Run,
+) -> Result<Finished, Failure> {
     let mut bodies = Vec::with_capacity(news.len());
     for told in news {
         let body = serde_json::to_string(told)
@@ -93,8 +98,11 @@ async fn tell(txn: &Txn, order: &order::Model, news: &[Told], endpoints: &[Endpo
     });
     let deliveries: Vec<_> = deliveries.collect();
     let jobs: Vec<_> = deliveries.iter().map(|delivery| DeliverWebhook::of(delivery.id.as_ref())).collect();
+    jobs::enqueue_all(txn, &jobs).await?;
+    let finished = run.done(txn).await?;
 
-    // From here to the commit, everybody else who tells this merchant's shop waits.
+    // From here to the commit, everybody else who tells this merchant's shop waits: whatever else there is
+    // to write has been written.
     let count = i64::try_from(bodies.len()).unwrap_or(i64::MAX);
     let first = told_position::take(txn, &order.merchant, count).await?;
     let events = (first..).zip(bodies).map(|(position, (told, body))| told_event::ActiveModel {
@@ -110,6 +118,6 @@ async fn tell(txn: &Txn, order: &order::Model, news: &[Told], endpoints: &[Endpo
     if !deliveries.is_empty() {
         webhook_delivery::Entity::insert_many(deliveries).exec_without_returning(txn).await?;
     }
-    jobs::enqueue_all(txn, &jobs).await?;
-    Ok(())
+    crash_point!("push_status.told");
+    Ok(finished)
 }
