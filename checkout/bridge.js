@@ -12,7 +12,7 @@ export const BRIDGE_MS_MAX = 8000;
  * @returns {Promise<string>}
  */
 export async function callUp(parameters, host = window) {
-  if (!(await isReady(host))) return "";
+  if (!host.WeixinJSBridge && !(await appears(host))) return "";
   return new Promise((answer) => {
     try {
       host.WeixinJSBridge.invoke("getBrandWCPayRequest", parameters, (/** @type {{err_msg?: unknown}} */ said) =>
@@ -28,8 +28,7 @@ export async function callUp(parameters, host = window) {
  * @param {any} host
  * @returns {Promise<boolean>}
  */
-function isReady(host) {
-  if (host.WeixinJSBridge) return Promise.resolve(true);
+function appears(host) {
   return new Promise((settle) => {
     const timer = host.setTimeout(() => settle(false), BRIDGE_MS_MAX);
     host.document.addEventListener("WeixinJSBridgeReady", () => {

@@ -67,9 +67,10 @@ export function openCheckout(options) {
     state = reduce(before, event);
     if (state === before) return;
     if (state.name !== before.name) startPatience();
+    // First what the payer waits for, then how it looks meanwhile. No act changes the state before it returns.
+    if (state.doing && state.doing !== before.doing) ACTS[state.doing]();
     if (onChange) onChange(state);
     if (state.name === "paid" && before.name !== "paid" && onPaid && state.order) onPaid(state.order);
-    if (state.doing && state.doing !== before.doing) ACTS[state.doing]();
   }
 
   // --- What the payer asks for -----------------------------------------------------------------
