@@ -10,6 +10,9 @@ const TAP_MS_MAX = 40000;
 /** From then on it is looked whether the page has given up; looking earlier would cost the page time. */
 const LOOK_AFTER_MS = 5000;
 
+/** Where everpaid sends a browser on: a page does not hear how long that took. */
+const HOPS = new Set(["/v1/wechat/oauth/authorize", "/wechat/auth-jump"]);
+
 const PHONE = { viewport: { width: 390, height: 800 }, hasTouch: true };
 
 /**
@@ -21,7 +24,8 @@ const PHONE = { viewport: { width: 390, height: 800 }, hasTouch: true };
  * @typedef {object} Tap
  * @property {Kind} kind
  * @property {number} total_ms   from the finger's leaving the glass to the call; Infinity if it never came
- * @property {number} wechat_ms  of that, until WeChat had answered and its bridge was there
+ * @property {number} wechat_ms  of that, until WeChat had answered and its bridge was there, if nobody else took any time
+ * @property {number} everpaid_ms  of that, the answers of everpaid that were waited for, without WeChat's in them
  * @property {number} lost       answers that never came
  * @property {import("./stopwatch.js").Note[]} notes  the calls to WeChat in between
  * @property {number} began      as `Date.now()` tells it
@@ -55,11 +59,33 @@ function measure() {
 
   function tell(called) {
     const tapped = Number(sessionStorage.getItem("bench-tapped"));
-    // With the parameters there and no bridge, it is WeChat that is waited for.
-    const answers = performance.getEntriesByType("resource").filter(({ name }) => /\/payments$|\/v1\/payments\/[^/]+$/.test(new URL(name).pathname));
-    const answered = answers.length ? answers[answers.length - 1].responseEnd : called;
-    window.tellBench({ total_ms: timeOrigin + called - tapped, bridge_ms: Math.max(0, Math.min(bridged, called) - answered) });
+    const asked = performance.getEntriesByType("resource").filter(({ startTime }) => timeOrigin + startTime >= tapped);
+    const to = (path) => asked.filter(({ name }) => path.test(new URL(name).pathname));
+    const payments = to(/\/payments$|\/v1\/payments\/[^/]+$/);
+    const logins = to(/\/oauth\/openid$/);
+    // Before the code is used, the order is read; later readings are nobody's to wait for.
+    const orders = logins.length ? to(/\/v1\/orders\/[^/]+$/).filter(({ responseEnd }) => responseEnd <= logins[0].startTime) : [];
+    const pages = performance.getEntriesByType("navigation").filter(() => timeOrigin >= tapped);
+    const waited = [...pages, ...orders, ...logins, ...payments].map(({ requestStart, responseEnd }) => responseEnd - requestStart);
+    window.tellBench({
+      total_ms: timeOrigin + called - tapped,
+      // The bridge comes a while after a page is loaded, whatever the page does meanwhile.
+      bridge_ms: pages.length ? bridged - pages[0].domContentLoadedEventStart : 0,
+      waited_ms: waited.reduce((sum, took) => sum + took, 0),
+    });
   }
+}
+
+/** Runs in a page that WeChat's login led to. */
+async function logIn({ order_id, client_secret, code, state }) {
+  const answer = await fetch("/v1/wechat/oauth/openid", {
+    method: "POST",
+    headers: { Authorization: `Bearer ${client_secret}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ code, state }),
+  });
+  if (!answer.ok) throw new Error(`the login was refused: ${await answer.text()}`);
+  const { app_id, openid } = await answer.json();
+  sessionStorage.setItem(`everpaid-openid:${app_id}:${order_id}`, openid);
 }
 
 /**
@@ -75,6 +101,12 @@ export function payers(browser, shop, stopwatch, inside) {
     page.told = () => {};
     await page.exposeFunction("tellBench", (said) => page.told(said));
     await page.addInitScript(measure);
+    page.hops_ms = 0;
+    page.on("response", (answer) => {
+      if (!HOPS.has(new URL(answer.url()).pathname)) return;
+      const { requestStart, responseStart } = answer.request().timing();
+      page.hops_ms += responseStart - requestStart;
+    });
     return page;
   }
 
@@ -96,6 +128,7 @@ export function payers(browser, shop, stopwatch, inside) {
   /** @param {Kind} kind @returns {Promise<Tap>} */
   async function tap(page, kind) {
     await stopwatch.notes(); // what was before is nobody's
+    page.hops_ms = 0;
     const began = Date.now();
     const called = new Promise((told) => (page.told = told));
     await payButton(page).tap();
@@ -109,11 +142,13 @@ export function payers(browser, shop, stopwatch, inside) {
       const shown = await page.locator("h1").textContent().catch(() => "nothing");
       console.error(`  a ${kind} tap never reached the cashier; the page shows: ${shown}`);
     }
-    const answers = notes.filter(({ lost }) => !lost).reduce((sum, { took_ms }) => sum + took_ms, 0);
+    const took = (calls) => calls.filter(({ lost }) => !lost).reduce((sum, { took_ms }) => sum + took_ms, 0);
+    const within = took(notes.filter(({ call }) => call !== "authorize"));
     return {
       kind,
       total_ms: said ? said.total_ms : Infinity,
-      wechat_ms: said ? answers + said.bridge_ms : answers,
+      wechat_ms: took(notes.filter(({ call }) => call === "authorize")) + Math.max(within, said ? said.bridge_ms : 0),
+      everpaid_ms: said ? page.hops_ms + said.waited_ms - within : Infinity,
       lost: notes.filter(({ lost }) => lost).length,
       notes,
       began,
@@ -143,16 +178,24 @@ export function payers(browser, shop, stopwatch, inside) {
     }
   }
 
-  /** The tap of somebody who was logged in when the page was opened. @returns {Promise<Tap[]>} */
+  /**
+   * The tap of somebody whom page and server know. Nobody tapped here before the login, so the page would not
+   * use its code; it is brought to the server, and what the page would remember is written down, from outside.
+   * @returns {Promise<Tap[]>}
+   */
   async function known() {
     const order = await shop.place();
     const page = await newPayer();
     try {
-      const [loggedIn] = await Promise.all([
-        page.waitForResponse((answer) => answer.url().endsWith("/v1/wechat/oauth/openid")),
-        page.goto(`${inside}/v1/wechat/oauth/authorize?client_secret=${order.client_secret}`),
-      ]);
-      await loggedIn.finished();
+      const arrived = await page.goto(`${inside}/v1/wechat/oauth/authorize?client_secret=${order.client_secret}`);
+      const { searchParams } = new URL(arrived.url());
+      await page.evaluate(logIn, {
+        order_id: order.id,
+        client_secret: order.client_secret,
+        code: searchParams.get("code"),
+        state: searchParams.get("state"),
+      });
+      await page.reload();
       await isPainted(page);
       return [await tap(page, "known")];
     } finally {
