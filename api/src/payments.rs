@@ -137,7 +137,7 @@ pub(crate) async fn confirm_payment(
             })
             .await?;
         payment = wait(&app, payment, &mut hints, |payment| {
-            payment.status.is_at_rest() || payment.asked_at > before
+            payment.status.is_at_rest() || payment.asked_at != before
         })
         .await?;
     }

@@ -109,6 +109,11 @@ impl ManualClock {
     pub fn advance(&self, span: Duration) {
         self.0.fetch_add(i64::try_from(span.as_millis()).unwrap_or(0), Ordering::SeqCst);
     }
+
+    /// As a clock that was ahead is set right.
+    pub fn set_back(&self, span: Duration) {
+        self.0.fetch_sub(i64::try_from(span.as_millis()).unwrap_or(0), Ordering::SeqCst);
+    }
 }
 
 impl Clock {

@@ -189,7 +189,7 @@ impl RequestPrepay {
 
     /// The first moment at which the bytes may go out again.
     pub fn earliest(payment: &payment::Model, now: Timestamp) -> Timestamp {
-        payment.create_signed_at.map_or(now, |signed| now.max(signed + Self::THROTTLE))
+        throttled(payment.create_signed_at, Self::THROTTLE, now)
     }
 }
 
@@ -202,6 +202,29 @@ impl ConfirmPayment {
 
     /// The first moment at which WeChat Pay may be asked about it again.
     pub fn earliest(payment: &payment::Model, now: Timestamp) -> Timestamp {
-        payment.asked_at.map_or(now, |asked| now.max(asked + Self::THROTTLE))
+        throttled(payment.asked_at, Self::THROTTLE, now)
+    }
+}
+
+/// When to do again what was last done at `last`. A time that is still to come was told by a clock that was
+/// wrong, and holds nobody up: a payer would wait for as long as it was ahead.
+fn throttled(last: Option<Timestamp>, throttle: Duration, now: Timestamp) -> Timestamp {
+    last.filter(|last| *last <= now).map_or(now, |last| now.max(last + throttle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_a_moment_ago_waits_and_what_was_done_in_the_future_does_not() {
+        let (now, second) = (Timestamp(1_000_000), Duration::from_secs(1));
+        let ms = Duration::from_millis;
+        assert_eq!(throttled(None, second, now), now);
+        assert_eq!(throttled(Some(now - ms(1500)), second, now), now);
+        assert_eq!(throttled(Some(now - ms(300)), second, now), now + ms(700));
+        assert_eq!(throttled(Some(now), second, now), now + second);
+        assert_eq!(throttled(Some(now + ms(1)), second, now), now);
+        assert_eq!(throttled(Some(now + Duration::from_secs(600)), second, now), now);
     }
 }

@@ -196,6 +196,21 @@ async fn whatever_wechat_answers_the_payment_is_unknown_and_then_settled() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_ahead_holds_no_payer_up_once_it_is_right() {
+    for system in TestSystem::each().await {
+        system.clock.advance(10 * MINUTE);
+        let order = system.place_order("T-1").await;
+        system.wechat(Fault::new(FaultKind::Down));
+        assert_eq!(system.open_payment(&order).await.status, 202);
+        system.wechat_is_well();
+        system.clock.set_back(10 * MINUTE);
+        let answered = system.open_payment(&order).await;
+        assert_eq!(answered.body["payment"]["status"], "awaiting_payment", "{}", answered.status);
+        system.end().await;
+    }
+}
+
+#[tokio::test]
 async fn wechat_is_down_for_a_minute() {
     for system in TestSystem::each_way().await {
         system.wechat(Fault::new(FaultKind::Down));
