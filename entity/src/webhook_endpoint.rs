@@ -1,5 +1,7 @@
 //! How an endpoint of a shop has behaved. What it is called and where it is, is configuration.
 
+use std::time::Duration;
+
 use sea_orm::{
     ActiveValue::Set,
     entity::prelude::*,
@@ -18,6 +20,8 @@ pub struct Model {
     pub name: String,
     /// Since when nothing was delivered although it was tried.
     pub failing_since: Option<Timestamp>,
+    /// When a try failed last, to the hour.
+    pub failed_at: Option<Timestamp>,
     /// From then on it is not called, until a person asks for a delivery again.
     pub disabled_at: Option<Timestamp>,
     /// Why it is not called: `gone` or `failing`.
@@ -38,23 +42,35 @@ pub async fn find(
     Entity::find_by_id((merchant.to_owned(), name.to_owned())).one(connection).await
 }
 
-/// Writes down that a try failed, and says since when nothing was delivered.
+/// Tries that are further apart say nothing of the time between them: the endpoint may have been well. Longer
+/// than a delivery waits between two of its own.
+const SILENCE_MAX: Duration = Duration::from_secs(2 * 24 * 60 * 60);
+
+/// It is one row for all deliveries of the endpoint: most failures only read it.
+const FAILED_AT_STALE: Duration = Duration::from_secs(60 * 60);
+
+/// Writes down that a try failed, and says since when nothing was delivered although it was tried.
 pub async fn failed(txn: &Txn, merchant: &str, name: &str, at: Timestamp) -> Result<Timestamp, DbErr> {
-    // It is one row for all deliveries of the endpoint: the second failure only reads it.
-    if let Some(since) = find(txn, merchant, name).await?.and_then(|known| known.failing_since) {
-        return Ok(since);
-    }
+    let known = find(txn, merchant, name).await?;
+    let spell = known.and_then(|known| Some((known.failing_since?, known.failed_at?)));
+    let since = match spell {
+        Some((since, last)) if at.since(last) < FAILED_AT_STALE => return Ok(since),
+        Some((since, last)) if at.since(last) < SILENCE_MAX => since,
+        _ => at,
+    };
     let row = ActiveModel {
         merchant: Set(merchant.to_owned()),
         name: Set(name.to_owned()),
-        failing_since: Set(Some(at)),
+        failing_since: Set(Some(since)),
+        failed_at: Set(Some(at)),
         disabled_at: Set(None),
         reason: Set(None),
     };
-    let known =
-        OnConflict::columns([Column::Merchant, Column::Name]).update_column(Column::FailingSince).to_owned();
+    let known = OnConflict::columns([Column::Merchant, Column::Name])
+        .update_columns([Column::FailingSince, Column::FailedAt])
+        .to_owned();
     Entity::insert(row).on_conflict(known).exec_without_returning(txn).await?;
-    Ok(at)
+    Ok(since)
 }
 
 /// Writes down that something was delivered.

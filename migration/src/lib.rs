@@ -19,6 +19,7 @@ mod m20261122_000011_create_case;
 mod m20261122_000012_create_told_event;
 mod m20261122_000013_create_payer;
 mod m20261122_000014_create_shipping;
+mod m20261122_000015_add_webhook_endpoint_failed_at;
 
 pub use sea_orm_migration::MigratorTrait;
 
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000012_create_told_event::Migration),
             Box::new(m20261122_000013_create_payer::Migration),
             Box::new(m20261122_000014_create_shipping::Migration),
+            Box::new(m20261122_000015_add_webhook_endpoint_failed_at::Migration),
         ]
     }
 }

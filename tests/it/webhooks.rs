@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    process::Command,
     time::Duration,
 };
 
@@ -328,22 +327,15 @@ async fn an_endpoint_that_is_gone_is_left_alone_until_a_person_says_otherwise() 
         assert_eq!(endpoint(&system, "shop").await.unwrap().reason.as_deref(), Some("gone"));
 
         sink.says(Reply::Status(204));
-        let config = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(config.path(), system.config_of_database()).unwrap();
-        let command = |args: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_everpaid-crashable"));
-            let done =
-                command.arg("webhooks").args(args).arg("--config").arg(config.path()).output().unwrap();
-            (done.status.success(), String::from_utf8(done.stdout).unwrap())
-        };
-        let (_, list) = command(&["list"]);
+        let command = async |words: &[&str]| system.everpaid(&[&["webhooks"], words].concat()).await;
+        let (_, list) = command(&["list"]).await;
         assert!(list.contains("teahouse/shop  not called since") && list.contains(": gone\n"), "{list}");
         assert_eq!(list.matches("  dead  order.paid  evt_").count(), 2, "{list}");
-        assert!(!command(&["resend", "evt_01KAQ3V8Z5N7M2YH4T6WXC9PDE"]).0, "there is no such event");
-        assert!(!command(&["resend"]).0, "what?");
+        assert!(!command(&["resend", "evt_01KAQ3V8Z5N7M2YH4T6WXC9PDE"]).await.0, "there is no such event");
+        assert!(!command(&["resend"]).await.0, "what?");
         let event = gone[0].event_id.as_str();
         assert_eq!(
-            command(&["resend", event, "--endpoint", "shop"]),
+            command(&["resend", event, "--endpoint", "shop"]).await,
             (true, "1 deliveries are made again\n".to_owned())
         );
         // The command knows only the machine's clock; the test's must not be behind it.
@@ -351,12 +343,12 @@ async fn an_endpoint_that_is_gone_is_left_alone_until_a_person_says_otherwise() 
         catch_up().await;
         let resent = sink.has_got(2).await;
         assert_eq!(ids(&resent)[1], event);
-        let rest = command(&["resend", "--since", "2026-11-22T00:00:00Z"]);
+        let rest = command(&["resend", "--since", "2026-11-22T00:00:00Z"]).await;
         assert_eq!(rest, (true, "1 deliveries are made again\n".to_owned()));
         catch_up().await;
         sink.has_got(3).await;
         system.jobs_are_idle().await;
-        assert_eq!(command(&["list"]), (true, String::new()));
+        assert_eq!(command(&["list"]).await, (true, String::new()));
         assert_eq!(other.got().len(), 2);
         system.end().await;
     }
@@ -572,6 +564,35 @@ async fn an_endpoint_that_is_down_for_days_is_tried_by_the_schedule_and_told_eve
             to_up.len(),
             again.len()
         );
+        system.end().await;
+    }
+}
+
+/// What failed long ago says nothing of today: one failure after a quiet week is not a week of failures.
+#[tokio::test]
+async fn a_quiet_week_is_not_held_against_an_endpoint() {
+    for (system, sink) in each().await {
+        sink.says(Reply::Status(500));
+        paid_order(&system, "T-1").await;
+        sink.has_got(1).await;
+        system.jobs_are_idle().await;
+        let is_dead = async || deliveries(&system).await[0].status == Status::Dead;
+        while !is_dead().await {
+            system.advance(HOUR).await;
+        }
+        assert_eq!(sink.got().len(), 10);
+        assert_eq!(endpoint(&system, "shop").await.unwrap().disabled_at, None);
+        system.advance(7 * 24 * HOUR).await;
+
+        paid_order(&system, "T-2").await;
+        sink.has_got(11).await;
+        system.jobs_are_idle().await;
+        assert_eq!(endpoint(&system, "shop").await.unwrap().disabled_at, None, "it failed once this week");
+        sink.says(Reply::Status(204));
+        system.advance(6 * SECOND).await;
+        sink.has_got(12).await;
+        system.jobs_are_idle().await;
+        assert_eq!(deliveries(&system).await[1].status, Status::Delivered);
         system.end().await;
     }
 }
