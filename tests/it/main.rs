@@ -19,6 +19,7 @@ mod requests;
 mod payers;
 mod payer_path;
 mod processes;
+mod operator;
 mod figures;
 mod schema;
 mod repository;

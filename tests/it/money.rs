@@ -1,13 +1,12 @@
 //! Money that nobody expected: late, twice, of the wrong amount, for somebody else. Never refused, never
 //! lost, and never booked where it does not belong.
 
-use std::{fs, process::Stdio, time::Duration};
+use std::time::Duration;
 
 use entity::{OrderId, case, job, notification::Verdict, order, payment, refund};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 use simulator::{Fault, FaultKind, Pay, RefundOutcome, Target};
-use tokio::process::Command;
 use worker::{Identity, Policies, Policy};
 
 use crate::system::{Answered, MERCHANT, MINI_PROGRAM, OTHER_MERCHANT, Placed, TestSystem};
@@ -445,24 +444,7 @@ async fn the_operator_lists_and_resolves_cases() {
         system.payer_pays(&payment).await;
         system.jobs_are_idle().await;
         let id = system.case_of(&order.id).await.id;
-        let dir = tempfile::tempdir().unwrap();
-        let config = dir.path().join("everpaid.toml");
-        let toml = format!(
-            "public_url = \"{}\"\n[wechat]\nbase_url = \"{}\"\n[database]\nurl = \"{}\"\n\
-             [merchants.{MERCHANT}]\ndisplay_name = \"x\"\nmchid = \"1\"\ncertificate_serial = \"1\"\n\
-             apps = {{ wx1 = \"mini_program\" }}\n",
-            system.url(""),
-            system.simulator.url(),
-            system.database.url,
-        );
-        fs::write(&config, toml).unwrap();
-        let everpaid = async |words: &[&str]| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_everpaid-crashable"));
-            command.args(words).arg("--config").arg(&config).stdin(Stdio::null());
-            let output = command.output().await.unwrap();
-            let text = [output.stdout, output.stderr].concat();
-            (output.status.success(), String::from_utf8(text).unwrap())
-        };
+        let everpaid = async |words: &[&str]| system.everpaid(words).await;
         let (is_done, listed) = everpaid(&["cases", "list"]).await;
         assert!(is_done && listed.contains(id.as_str()), "{listed}");
         assert!(listed.contains("late_payment  ¥39.90") && listed.trim_end().ends_with("open"), "{listed}");

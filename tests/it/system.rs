@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     net::{Ipv4Addr, SocketAddr},
+    process::Stdio,
     sync::{Arc, LazyLock, Mutex, PoisonError},
     time::Duration,
 };
@@ -22,7 +23,10 @@ use serde_json::{Value, json};
 use simulator::{Credentials, Fault, Pay, RefundSource, Simulator, TrustMode};
 use tempfile::TempDir;
 use testkit::TestDatabase;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    process::Command,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::wire::Wire;
 
@@ -271,9 +275,23 @@ impl TestSystem {
         self.resume().await;
     }
 
-    /// Tells an operator's command which database this is.
-    pub fn config_of_database(&self) -> String {
-        format!("[database]\nurl = \"{}\"\n", self.database.url)
+    /// What a command of an operator's does and says, beside a server that may run.
+    pub async fn everpaid(&self, words: &[&str]) -> (bool, String) {
+        let config = tempfile::NamedTempFile::new().unwrap();
+        let toml = format!(
+            "public_url = \"{}\"\n[wechat]\nbase_url = \"{}\"\n[database]\nurl = \"{}\"\n\
+             [merchants.{MERCHANT}]\ndisplay_name = \"x\"\nmchid = \"1\"\ncertificate_serial = \"1\"\n\
+             apps = {{ wx1 = \"mini_program\" }}\n",
+            self.url(""),
+            self.simulator.url(),
+            self.database.url,
+        );
+        std::fs::write(config.path(), toml).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_everpaid-crashable"));
+        command.args(words).arg("--config").arg(config.path()).stdin(Stdio::null());
+        let output = command.output().await.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
     }
 
     pub fn db(&self) -> Db {
