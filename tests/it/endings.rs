@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use entity::{job, order, payment};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, sea_query::Expr};
 use serde_json::json;
 use simulator::{Fault, FaultKind, Target};
 
@@ -13,6 +13,7 @@ use crate::{
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 async fn payments_of(system: &TestSystem, order: &Placed) -> Vec<payment::Model> {
@@ -371,6 +372,39 @@ async fn with_the_job_table_emptied_by_hand_every_order_still_ends() {
         for order in [&changed, &untouched] {
             assert_eq!(system.order(order).await.status, order::Status::Closed);
         }
+        system.end().await;
+    }
+}
+
+/// J-SWEEP: the same for a change that has not begun, of which only its job knew.
+#[tokio::test]
+async fn with_the_job_table_emptied_by_hand_a_change_of_method_goes_on() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        let first = system.ready_payment(&order).await;
+        system.wechat(Fault::new(FaultKind::Down));
+        let path = format!("/v1/orders/{}/payments", order.id);
+        assert_eq!(system.shop_posts(&path, &mini_program()).await.status, 202);
+        system.jobs_are_idle().await;
+        let not_begun = payment::Entity::update_many()
+            .col_expr(payment::Column::Status, Expr::value(payment::Status::AwaitingPayment))
+            .filter(payment::Column::Id.eq(first.id.clone()));
+        let db = system.db();
+        let by_hand = db.write(async |txn| {
+            job::Entity::delete_many().exec(txn).await?;
+            not_begun.exec(txn).await
+        });
+        assert_eq!(by_hand.await.unwrap().rows_affected, 1);
+        system.stop_everpaid().await;
+        system.wechat_is_well();
+        system.resume().await;
+        let opened = async {
+            while system.payment_of(&order).await.status != payment::Status::AwaitingPayment {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(MINUTE, opened).await.expect("the worker sweeps when it starts");
+        assert_eq!(at_wechat(&system, &first).await, "CLOSED");
         system.end().await;
     }
 }

@@ -27,11 +27,12 @@ pub(crate) async fn run(
     run: &Run,
     SweepOverdue: &SweepOverdue,
 ) -> Result<Finished, Failure> {
-    let Forgotten { orders, payments, refunds, shippings, notifications, untold, deliveries } =
+    let Forgotten { orders, payments, to_close, refunds, shippings, notifications, untold, deliveries } =
         find(&context.db).await?;
     let found = [
         ("order", orders.len()),
         ("payment", payments.len()),
+        ("payment_to_close", to_close.len()),
         ("refund", refunds.len()),
         ("shipping", shippings.len()),
         ("notification", notifications.len()),
@@ -48,13 +49,10 @@ pub(crate) async fn run(
                 let due = if order.status == order::Status::Pending { order.expires_at } else { now };
                 jobs::enqueue_at(txn, &CloseOrder::of(&order.id), due).await?;
             }
-            for payment in &payments {
-                if payment.status == payment::Status::Closing {
-                    jobs::enqueue(txn, &ClosePayment::of(&payment.id)).await?;
-                } else {
-                    jobs::enqueue(txn, &ConfirmPayment::of(&payment.id)).await?;
-                }
-            }
+            let payments: Vec<_> = payments.iter().map(|one| ConfirmPayment::of(&one.id)).collect();
+            jobs::enqueue_all(txn, &payments).await?;
+            let to_close: Vec<_> = to_close.iter().map(|one| ClosePayment::of(&one.id)).collect();
+            jobs::enqueue_all(txn, &to_close).await?;
             for refund in &refunds {
                 if is_sent(refund.status) {
                     jobs::enqueue(txn, &ConfirmRefund::of(&refund.id)).await?;
@@ -92,6 +90,8 @@ pub(crate) async fn run(
 struct Forgotten {
     orders: Vec<order::Model>,
     payments: Vec<payment::Model>,
+    /// Those that are being closed, and those whose place a queued one is to take.
+    to_close: Vec<payment::Model>,
     refunds: Vec<refund::Model>,
     shippings: Vec<shipping::Model>,
     notifications: Vec<notification::Model>,
@@ -115,14 +115,15 @@ async fn find(db: &Db) -> Result<Forgotten, DbErr> {
         CloseOrder::KIND.name()
     );
     // A queued one is opened by the end of the one before it, which is found here.
-    let payments = format!(
-        "SELECT * FROM payment AS thing WHERE status IN ('created', 'awaiting_payment', 'unknown', 'closing')
-           AND NOT EXISTS (SELECT 1 FROM job WHERE subject = thing.id
-             AND kind = CASE status WHEN 'closing' THEN '{}' ELSE '{}' END)
-         ORDER BY created_at LIMIT {FINDS_MAX}",
-        ClosePayment::KIND.name(),
-        ConfirmPayment::KIND.name(),
-    );
+    let payments = |is_to_close: &str, kind: &str| {
+        format!(
+            "SELECT * FROM payment AS thing WHERE status IN ('created', 'awaiting_payment', 'unknown', 'closing')
+               AND {is_to_close} (status = 'closing' OR EXISTS (
+                 SELECT 1 FROM payment AS next WHERE next.order_id = thing.order_id AND next.status = 'queued'))
+               AND NOT EXISTS (SELECT 1 FROM job WHERE subject = thing.id AND kind = '{kind}')
+             ORDER BY created_at LIMIT {FINDS_MAX}"
+        )
+    };
     let refunds = format!(
         "SELECT * FROM refund AS thing WHERE status IN ('requested', 'unknown', 'processing', 'abnormal')
            AND NOT EXISTS (SELECT 1 FROM job WHERE subject = thing.id
@@ -158,7 +159,8 @@ async fn find(db: &Db) -> Result<Forgotten, DbErr> {
     );
     Ok(Forgotten {
         orders: select(db, orders).await?,
-        payments: select(db, payments).await?,
+        payments: select(db, payments("NOT", ConfirmPayment::KIND.name())).await?,
+        to_close: select(db, payments("", ClosePayment::KIND.name())).await?,
         refunds: select(db, refunds).await?,
         shippings: select(db, shippings).await?,
         notifications: select(db, notifications).await?,
