@@ -42,6 +42,9 @@ pub enum Failure {
     /// Trying again cannot help: a decision, always written out.
     #[error("gave up: {0}")]
     GiveUp(String),
+    /// Nothing was begun, because there is no room for it for so long. Counts neither for nor against the job.
+    #[error("put off for {0:?}")]
+    NotYet(Duration),
     /// Somebody else holds the job by now; nothing of this run was kept.
     #[error("fenced: another run holds this job")]
     Fenced,
@@ -171,6 +174,12 @@ impl Run {
     pub async fn failed(&self, txn: &Txn, why: &str, next: Timestamp) -> Result<Finished, Failure> {
         let sql = self.next(txn, "unfinished = 0, failures = failures + 1, last_error = $5");
         self.released(txn, &sql, vec![next.0.into(), background(), why.into()]).await
+    }
+
+    /// The run could not begin its work. As if it had not been claimed, only later.
+    pub async fn put_off(&self, txn: &Txn, until: Timestamp) -> Result<Finished, Failure> {
+        let sql = self.next(txn, "unfinished = unfinished - 1");
+        self.released(txn, &sql, vec![until.0.into(), self.lane.into_value().into()]).await
     }
 
     /// The run ended without a word of its own: it panicked or ran past its limit. Counts as unreported.

@@ -65,6 +65,7 @@ enum Outcome {
     Panicked,
     TimedOut,
     CutOff,
+    PutOff,
 }
 
 impl Engine {
@@ -171,6 +172,7 @@ impl Engine {
             Outcome::Panicked => "panicked",
             Outcome::TimedOut => "timed_out",
             Outcome::CutOff => "cut_off",
+            Outcome::PutOff => "put_off",
         };
         metrics::counter!("everpaid_job_runs_total", "kind" => name, "outcome" => outcome).increment(1);
         metrics::histogram!("everpaid_job_run_seconds", "kind" => name).record(started.elapsed());
@@ -214,6 +216,11 @@ impl Engine {
             Ok(Err(Failure::GiveUp(why))) => {
                 tracing::error!(why, "the job gave up");
                 self.end(self.context.db.write(async |txn| run.dead(txn, &why).await).await, Outcome::GaveUp)
+            }
+            Ok(Err(Failure::NotYet(wait))) => {
+                let ended =
+                    self.context.db.write(async |txn| run.put_off(txn, txn.now().await? + wait).await).await;
+                self.end(ended, Outcome::PutOff)
             }
             Ok(Err(Failure::Fenced)) => {
                 tracing::info!("another run holds this job by now; nothing was kept");

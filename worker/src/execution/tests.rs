@@ -102,6 +102,18 @@ async fn a_failure_is_tried_again_later_and_later_and_for_ever() {
 }
 
 #[tokio::test]
+async fn what_has_no_room_is_put_off_and_never_given_up() {
+    let has_no_room: Dispatch = |_, _, _| async { Err(Failure::NotYet(Duration::from_secs(3))) }.boxed();
+    for bench in Bench::each(has_no_room).await {
+        for _ in 0..2 * UNFINISHED_MAX {
+            let row = bench.run().await.unwrap();
+            assert_eq!((row.unfinished, row.failures, row.dead_at), (0, 0, None));
+            assert_eq!(row.due_at, bench.clock.now() + Duration::from_secs(3));
+        }
+    }
+}
+
+#[tokio::test]
 async fn giving_up_is_a_row_that_stays() {
     let gives_up: Dispatch = |_, _, _| async { Err(Failure::GiveUp("no such thing".to_owned())) }.boxed();
     for bench in Bench::each(gives_up).await {

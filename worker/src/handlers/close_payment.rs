@@ -36,12 +36,12 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &ClosePayment) -> Res
     crash_point!("close_payment.begun");
 
     let merchant = context.merchant(&payment.merchant)?;
-    merchant.budget.turn(run.lane).await;
+    merchant.budget.turn(run.lane).await?;
     run.has_time_for(CALL_LIMIT)?;
     let client = &merchant.client;
     match client.query_by_out_trade_no(&payment.out_trade_no).await {
         Ok(said) if facts::read(&said, &payment) == Ok(Word::Unpaid) => {
-            merchant.budget.turn(run.lane).await;
+            merchant.budget.another(run.lane).await;
             run.has_time_for(CALL_LIMIT)?;
             let closed = client.close(&payment.out_trade_no).await;
             crash_point!("close_payment.closed");

@@ -35,7 +35,7 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &ConfirmPayment) -> R
     crash_point!("confirm_payment.loaded");
 
     let merchant = context.merchant(&payment.merchant)?;
-    merchant.budget.turn(run.lane).await;
+    merchant.budget.turn(run.lane).await?;
     run.has_time_for(CALL_LIMIT)?;
     let answer = merchant.client.query_by_out_trade_no(&payment.out_trade_no).await;
     crash_point!("confirm_payment.asked");

@@ -22,7 +22,7 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &ConfirmRefund) -> Re
     }
 
     let merchant = context.merchant(&refund.merchant)?;
-    merchant.budget.turn(run.lane).await;
+    merchant.budget.turn(run.lane).await?;
     run.has_time_for(CALL_LIMIT)?;
     let answer = merchant.client.query_refund(&refund.out_refund_no).await;
     crash_point!("confirm_refund.asked");

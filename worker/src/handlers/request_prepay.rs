@@ -46,7 +46,7 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &RequestPrepay) -> Re
 
     let merchant = context.merchant(&payment.merchant)?;
     // What failed before waits in the background, and after an outage there are thousands of it.
-    merchant.budget.turn(run.lane).await;
+    merchant.budget.turn(run.lane).await?;
     run.has_time_for(CALL_LIMIT)?;
     let product = match payment.method {
         Method::MiniProgram => Product::Jsapi,

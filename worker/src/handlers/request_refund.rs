@@ -45,9 +45,12 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &RequestRefund) -> Re
     let merchant = context.merchant(&refund.merchant)?;
     let now = context.db.now().await?;
     let earlier = match refund.request_signed_at {
-        None => Earlier::None,
+        None => {
+            merchant.budget.turn(run.lane).await?;
+            Earlier::None
+        }
         Some(at) => {
-            merchant.budget.turn(run.lane).await;
+            merchant.budget.turn(run.lane).await?;
             run.has_time_for(QUESTION_LIMIT)?;
             let answer = merchant.client.query_refund(&refund.out_refund_no).await;
             crash_point!("request_refund.questioned");
@@ -56,11 +59,11 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &RequestRefund) -> Re
                 Err(Error::Definite(said)) if said.is_resource_not_found() => {}
                 Err(error) => return lost(context, run, &refund, &error).await,
             }
+            merchant.budget.another(run.lane).await;
             if now.since(at) < CALL_IS_OVER { Earlier::MayArrive(at) } else { Earlier::IsOver }
         }
     };
 
-    merchant.budget.turn(run.lane).await;
     let signed = match begin(context, run, &refund).await? {
         ControlFlow::Continue(signed) => signed,
         ControlFlow::Break(finished) => return Ok(finished),

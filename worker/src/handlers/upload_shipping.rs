@@ -39,7 +39,7 @@ pub(crate) async fn run(context: &Context, run: &Run, job: &UploadShipping) -> R
     // Not `GiveUp`: its secret may be configured again.
     let app = merchant.mini_programs.iter().find(|app| app.app_id == shipping.app_id);
     let app = app.ok_or_else(|| Failure::Retry("the mini-program has no secret here".to_owned()))?;
-    merchant.budget.turn(run.lane).await;
+    merchant.budget.turn(run.lane).await?;
     let was_unanswered = match begin(context, run, &shipping).await? {
         ControlFlow::Continue(was_unanswered) => was_unanswered,
         ControlFlow::Break(finished) => return Ok(finished),
