@@ -9,9 +9,11 @@ mod asking;
 mod running;
 pub mod backoff;
 mod looking;
+mod clock;
 mod crash;
 
 pub use asking::{enqueue, enqueue_all, enqueue_at, enqueue_urgently, revive, revive_dead, withdraw};
+pub use clock::ClockWatch;
 pub use kinds::{
     ApplyNotification, CloseOrder, ClosePayment, ConfirmPayment, ConfirmRefund, DeliverWebhook, Job, Kind,
     PushStatus, RequestPrepay, RequestRefund, SweepOverdue, UploadShipping,

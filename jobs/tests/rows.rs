@@ -13,7 +13,7 @@ use entity::{
     Clock, Db, ManualClock, PaymentId, Timestamp, Txn, job,
     job::{Due, Lane},
 };
-use jobs::{ConfirmPayment, Failure, LEASE, Run, UNFINISHED_MAX};
+use jobs::{ClockWatch, ConfirmPayment, Failure, LEASE, Run, UNFINISHED_MAX};
 use sea_orm::EntityTrait;
 
 struct Rows {
@@ -115,6 +115,66 @@ async fn a_run_whose_lease_ran_out_is_fenced_off_and_its_effect_rolled_back() {
         assert!(matches!(fenced.await, Err(Failure::Fenced)));
         assert_eq!(job::Entity::find().all(rows.db.reader()).await.unwrap().len(), 1, "its effect is gone");
         rows.done(&other).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn when_the_clock_is_set_back_jobs_wait_as_long_as_they_were_told_to() {
+    let seconds = Duration::from_secs;
+    for rows in Rows::each().await {
+        let mut watch = ClockWatch::default();
+        assert_eq!(watch.look(&rows.db).await.unwrap(), None);
+        rows.clock.advance(seconds(600));
+        assert_eq!(watch.look(&rows.db).await.unwrap(), None);
+        rows.ask(5).await;
+        rows.clock.set_back(seconds(600));
+        assert_eq!(watch.look(&rows.db).await.unwrap(), Some((seconds(600), 1)));
+        assert_eq!(rows.row().await.unwrap().due_at, rows.clock.now() + seconds(5));
+        assert_eq!(watch.look(&rows.db).await.unwrap(), None, "it is right now");
+
+        // A run that is alive keeps its lease for as long as before, also if two processes see it.
+        rows.clock.advance(seconds(600));
+        let mut other = ClockWatch::default();
+        for watch in [&mut watch, &mut other] {
+            watch.look(&rows.db).await.unwrap();
+        }
+        let run = rows.claim().await.unwrap();
+        rows.clock.set_back(seconds(600));
+        for (watch, moved) in [(&mut watch, 1), (&mut other, 0)] {
+            assert_eq!(watch.look(&rows.db).await.unwrap(), Some((seconds(600), moved)));
+        }
+        assert_eq!(rows.row().await.unwrap().due_at, rows.clock.now() + LEASE);
+        rows.done(&run).await.unwrap();
+        rows.clock.advance(seconds(1));
+        rows.ask(0).await;
+        rows.clock.set_back(Duration::from_millis(900));
+        assert_eq!(watch.look(&rows.db).await.unwrap(), None, "a little is nothing");
+    }
+}
+
+#[tokio::test]
+async fn what_is_put_off_is_as_if_it_had_not_been_claimed_only_later() {
+    for rows in Rows::each().await {
+        rows.ask(0).await;
+        let run = rows.claim().await.unwrap();
+        rows.db
+            .write(async |txn| run.failed(txn, "no answer", rows.clock.now()).await)
+            .await
+            .map(drop)
+            .unwrap();
+        rows.claim().await.unwrap();
+        rows.clock.advance(LEASE);
+        let run = rows.claim().await.unwrap();
+        let before = rows.row().await.unwrap();
+        assert_eq!((run.failures, run.unreported), (1, 1));
+        let later = rows.clock.now() + Duration::from_secs(60);
+        rows.db.write(async |txn| run.put_off(txn, later).await).await.map(drop).unwrap();
+        let row = rows.row().await.unwrap();
+        assert_eq!((row.lease, row.due_at), (None, later));
+        assert_eq!((row.failures, row.unfinished), (1, 1));
+        assert_eq!((row.lane, row.last_error), (before.lane, before.last_error));
+        let late = rows.db.write(async |txn| run.put_off(txn, later).await).await;
+        assert!(matches!(late, Err(Failure::Fenced)));
     }
 }
 

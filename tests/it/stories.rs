@@ -5,9 +5,10 @@ use std::time::Duration;
 use entity::{order, payment::Status};
 use everpaid::roles::Roles;
 use http::HeaderMap;
+use serde_json::{Value, json};
 use simulator::{Fault, FaultKind, Pay, Target};
 
-use crate::system::{MERCHANT, TestSystem};
+use crate::system::{MERCHANT, MINI_PROGRAM, TestSystem};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -93,7 +94,7 @@ async fn notified_before_the_prepay_answer() {
             ]
         );
         let shown = system.shop_gets(&format!("/v1/orders/{}", order.id)).await;
-        assert_eq!(shown.body["order"]["payment"]["code_url"], serde_json::Value::Null);
+        assert_eq!(shown.body["order"]["payment"]["code_url"], Value::Null);
         system.end().await;
     }
 }
@@ -206,6 +207,36 @@ async fn a_clock_that_was_ahead_holds_no_payer_up_once_it_is_right() {
         system.clock.set_back(10 * MINUTE);
         let answered = system.open_payment(&order).await;
         assert_eq!(answered.body["payment"]["status"], "awaiting_payment", "{}", answered.status);
+        system.end().await;
+    }
+}
+
+/// The same for what nobody asks for again: a change of method that was begun by a clock that was ahead goes on at
+/// its pace, although the clock was set right while everpaid did not run.
+#[tokio::test]
+async fn what_a_clock_that_was_ahead_has_dated_is_not_late_by_as_much() {
+    for system in TestSystem::each().await {
+        let order = system.place_order("T-1").await;
+        system.ready_payment(&order).await;
+        system.clock.advance(10 * MINUTE);
+        system.wechat(Fault::new(FaultKind::Down));
+        let other = json!({ "method": "mini_program", "app_id": MINI_PROGRAM, "openid": "oPayerOfTea" });
+        let path = format!("/v1/orders/{}/payments", order.id);
+        assert_eq!(system.shop_posts(&path, &other).await.status, 202);
+        system.jobs_are_idle().await;
+        system.stop_everpaid().await;
+        system.clock.set_back(10 * MINUTE);
+        system.wechat_is_well();
+        system.resume().await;
+        let begun = system.clock.now();
+        let opened = async {
+            while system.payment_of(&order).await.status != Status::AwaitingPayment {
+                system.advance(SECOND).await;
+            }
+        };
+        tokio::time::timeout(MINUTE, opened).await.expect("it goes on");
+        let lasted = system.clock.now().since(begun);
+        assert!(lasted < MINUTE, "{lasted:?}");
         system.end().await;
     }
 }
@@ -364,7 +395,7 @@ async fn a_page_that_asks_is_told_at_once_and_wechat_is_not_asked_too_often() {
 #[tokio::test]
 async fn a_qr_code_that_died_is_fetched_anew_for_the_same_payment() {
     for system in TestSystem::each_way().await {
-        let long = serde_json::json!({ "merchant_order_no": "T-1", "description": "茶", "expires_in": 604_800,
+        let long = json!({ "merchant_order_no": "T-1", "description": "茶", "expires_in": 604_800,
             "amount": { "total": 1, "currency": "CNY" } });
         let placed = system.shop_posts("/v1/orders", &long).await;
         let order = crate::system::Placed {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use apalis_core::worker::context::WorkerContext;
 use entity::{Db, job::Lane};
-use jobs::SweepOverdue;
+use jobs::{ClockWatch, SweepOverdue};
 use redis::RedisError;
 use sea_orm::DbErr;
 use tokio::{
@@ -50,6 +50,7 @@ impl Worker {
             tasks.spawn(pump::run(engine, queues.into(), stop.clone()));
         }
         tasks.spawn(keep_sweeping(context.db.clone(), stop.clone()));
+        tasks.spawn(keep_watching_the_clock(context.db.clone(), stop.clone()));
         Ok(Self { stop, cut, tasks })
     }
 
@@ -83,6 +84,25 @@ async fn keep_sweeping(db: Db, stop: CancellationToken) {
     loop {
         if let Err(error) = ask_for_a_sweep(&db).await {
             tracing::warn!(%error, "nobody could be asked to sweep");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// A clock that was ahead leaves jobs that would wait until it is there again.
+async fn keep_watching_the_clock(db: Db, stop: CancellationToken) {
+    const LOOK_EVERY: Duration = Duration::from_secs(1);
+    let mut watch = ClockWatch::default();
+    loop {
+        match watch.look(&db).await {
+            Ok(None) => {}
+            Ok(Some((back, moved))) => {
+                tracing::error!(?back, moved, "the clock was set back, and so were the jobs");
+            }
+            Err(error) => tracing::warn!(%error, "the clock could not be watched"),
         }
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
