@@ -171,6 +171,10 @@ async fn notified_before_the_create_is_answered_and_the_answer_lost() {
         let wire = system.wired().await;
         wire.now(Rule::Lose("POST /v3/pay/transactions/native"));
         system.wechat(Fault::new(FaultKind::PayBeforeAnswer).on(Target::Create));
+        let unpaid = async || {
+            let unpaid = order::Entity::find().filter(order::Column::Status.ne(order::Status::Paid));
+            unpaid.count(system.db().reader()).await.unwrap()
+        };
         let numbers: Vec<_> = (0..size(50, 2000)).map(|n| format!("T-{n}")).collect();
         let mut orders = Vec::new();
         for part in numbers.chunks(AT_ONCE) {
@@ -180,18 +184,15 @@ async fn notified_before_the_create_is_answered_and_the_answer_lost() {
                 order
             });
             orders.extend(join_all(opened).await);
-            // So many unheard answers open the circuit breaker, and what it holds back goes out later.
+            // So many unheard answers open the circuit breaker, and what it holds back goes out later, a few
+            // at a time: each part comes to its end before the next, or most would expire unsent.
             system.advance(5 * SECOND).await;
-        }
-        let unpaid = async || {
-            let unpaid = order::Entity::find().filter(order::Column::Status.ne(order::Status::Paid));
-            unpaid.count(system.db().reader()).await.unwrap()
-        };
-        for _ in 0..40 {
-            if unpaid().await == 0 {
-                break;
+            for _ in 0..40 {
+                if unpaid().await == 0 {
+                    break;
+                }
+                system.advance(15 * SECOND).await;
             }
-            system.advance(15 * SECOND).await;
         }
         let mut by_notification = 0;
         for order in &orders {
