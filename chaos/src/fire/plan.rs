@@ -237,7 +237,7 @@ impl Profile {
             rest: Duration::from_secs(60),
             blows,
             drizzle: true,
-            // On SQLite that clock is the only one: what was put off by it waits as long when it is back.
+            // On SQLite that clock is the only one, and nothing that WeChat Pay says is believed while it is far off.
             step: if is_alone { 20 } else { 600 },
             away_max: Duration::from_secs(4),
             // Nobody takes over from one who is alone, so that a lease is nothing to it, and the rest of
@@ -247,13 +247,13 @@ impl Profile {
         }
     }
 
-    /// More than half an hour, and a quarter of one for what a clock that was ahead has put off.
+    /// More than half an hour, and some minutes to come to rest.
     pub fn night(database: Database) -> Self {
         let pr = Self::pr(database);
         Self {
             orders: 48_000,
             span: Duration::from_secs(32 * 60),
-            rest: Duration::from_secs(15 * 60),
+            rest: Duration::from_secs(5 * 60),
             blows: pr.blows.into_iter().map(|(kind, times)| (kind, times * 8)).collect(),
             step: 600,
             away_max: Duration::from_secs(12),

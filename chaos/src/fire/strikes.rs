@@ -28,6 +28,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// So soon `/readyz` turns, with some time for the question on a busy machine.
 const NOTICED_WITHIN: Duration = Duration::from_millis(2500);
 
+/// A process that lives answers again after so long.
+const BACK_WITHIN: Duration = Duration::from_secs(30);
+
 /// So many seconds a clock may be off.
 const BEARABLE: i64 = 300;
 
@@ -154,20 +157,27 @@ impl Fire {
         if member.spec.role == "worker" {
             return Ok(());
         }
-        let (began, http) = (Instant::now(), &self.layout.http);
+        let http = &self.layout.http;
+        let (began, mut answers_since) = (Instant::now(), None);
         loop {
-            let said = member.readiness(http).await.ok();
-            if said.as_ref().is_some_and(|said| said[what] == how) {
+            let Ok(said) = member.readiness(http).await else {
+                // Killed by another blow; it is asked once more when it is back, unless that takes long.
+                answers_since = None;
+                if began.elapsed() > NOTICED_WITHIN && !member.is_alive(http).await {
+                    return Ok(());
+                }
+                ensure!(began.elapsed() < BACK_WITHIN, "{} does not answer /readyz", member.spec.name);
+                sleep(LOOK_EVERY).await;
+                continue;
+            };
+            if said[what] == how {
                 return Ok(());
             }
-            if began.elapsed() > NOTICED_WITHIN {
-                ensure!(
-                    !member.is_alive(http).await,
-                    "{} does not say that {what} is {how}: {said:?}",
-                    member.spec.name
-                );
-                return Ok(());
-            }
+            ensure!(
+                answers_since.get_or_insert_with(Instant::now).elapsed() < NOTICED_WITHIN,
+                "{} does not say that {what} is {how}: {said}",
+                member.spec.name
+            );
             sleep(LOOK_EVERY).await;
         }
     }
