@@ -107,9 +107,11 @@ impl Speaker {
                 continue;
             }
             let said: Result<(), RedisError> = all.exec_async(&mut self.connection).await;
-            metrics::gauge!("everpaid_redis_up").set(if said.is_ok() { 1.0 } else { 0.0 });
+            // A Redis that is full still carries hints. Only a beat shows that it takes writes.
+            let is_there = said.is_ok() && (is_beat || was_there);
+            metrics::gauge!("everpaid_redis_up").set(if is_there { 1.0 } else { 0.0 });
             match &said {
-                Ok(()) if !was_there => tracing::info!("Redis carries the hints again"),
+                Ok(()) if is_there && !was_there => tracing::info!("Redis carries the hints again"),
                 Ok(()) => {}
                 Err(error) if was_there => {
                     // The error may hold the address with its password; its kind does not.
@@ -117,7 +119,7 @@ impl Speaker {
                 }
                 Err(_) => {}
             }
-            was_there = said.is_ok();
+            was_there = is_there;
         }
     }
 
@@ -125,6 +127,7 @@ impl Speaker {
         let mut all = redis::pipe();
         if is_beat {
             all.publish(&self.channels.own, self.carried(None)).ignore();
+            all.set_ex(&self.channels.own, 1, BEAT.as_secs() * 10).ignore();
         }
         for hint in hints {
             match hint {

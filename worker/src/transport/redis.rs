@@ -141,7 +141,11 @@ impl Redis {
     }
 
     async fn measure(&self) -> RedisResult<()> {
+        // Nobody reads what is written; a Redis that is full answers questions and takes no jobs.
+        let takes_writes = format!("{}:takes-writes", self.config.queue);
         let (scheduled, active, done, dead): (usize, usize, usize, usize) = ::redis::pipe()
+            .set(takes_writes, 1)
+            .ignore()
             .zcard(self.config.scheduled_jobs_set())
             .llen(self.config.active_jobs_list())
             .scard(self.config.done_jobs_set())

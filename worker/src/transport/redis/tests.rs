@@ -21,6 +21,7 @@ const DONE: Dispatch =
 struct Processes {
     db: Db,
     redis: RedisServer,
+    in_each: Vec<Arc<Redis>>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
     _database: testkit::TestDatabase,
@@ -40,12 +41,14 @@ impl Processes {
         let at = RedisAt { client: Client::open(redis.url()).unwrap(), prefix: "everpaid".to_owned() };
         let db = database.open(Clock::System).await;
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        let mut in_each = Vec::new();
         for _ in 0..2 {
             let context = crate::Context::new(db.clone(), HashMap::new(), Sender::new().unwrap());
             let engine = Arc::new(Engine::new(context, Lane::Background, DONE));
             let in_redis = Redis::new(&at, Lane::Background, registry::WINDOW, Clock::System).unwrap();
             let in_redis = Arc::new(in_redis);
             tasks.spawn(in_redis.clone().keep_measuring(stop.clone()));
+            in_each.push(in_redis.clone());
             let mut queues: Vec<Arc<dyn Transport>> = vec![in_redis];
             if matches!(beside, Beside::Memory) {
                 queues.push(Arc::new(Memory::new(registry::WINDOW)));
@@ -55,7 +58,7 @@ impl Processes {
             }
             tasks.spawn(pump::run(engine, queues.into(), stop.clone()));
         }
-        Self { stop, tasks, redis, db, _database: database }
+        Self { stop, tasks, redis, in_each, db, _database: database }
     }
 
     async fn ask_for(&self, count: usize) {
@@ -146,6 +149,29 @@ async fn r_pause_work_goes_on_without_redis() {
     println!(
         "R-PAUSE: lost 0; 200 jobs took {frozen:?} frozen, {dead:?} dead, {full:?} full, {again:?} again"
     );
+    processes.stop().await;
+}
+
+/// It still answers questions, so that whoever only asks would offer it every job in vain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_full_is_not_there_until_it_takes_writes_again() {
+    let processes = Processes::start(Beside::Memory).await;
+    let are = async |there: bool| {
+        let begun = Instant::now();
+        while processes.in_each.iter().any(|queue| queue.is_there() != there) {
+            assert!(begun.elapsed() < PATIENCE, "there: {there}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    are(true).await;
+    processes.redis.say(&["CONFIG", "SET", "maxmemory", "1"]);
+    are(false).await;
+    for _ in 0..20 {
+        assert!(processes.in_each[0].measure().await.is_err());
+        assert!(!processes.in_each[0].is_there());
+    }
+    processes.redis.say(&["CONFIG", "SET", "maxmemory", "0"]);
+    are(true).await;
     processes.stop().await;
 }
 
