@@ -20,8 +20,9 @@ fn with_redis(config: &mut Config, redis: &RedisServer) {
     config.redis.url = Some(Secret::from(redis.url()));
 }
 
-/// The api hears at once what a worker in another process did, and again after Redis was away. Without
-/// Redis the row tells it, half a second later: that never reaches the bus, which is what is looked at here.
+/// The api hears at once what a worker in another process did, although Redis was not there when they started, and
+/// again after it was away. Without Redis the row tells it, half a second later: that never reaches the bus, which is
+/// what is looked at here.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_hears_what_a_worker_elsewhere_did() {
     for mut system in TestSystem::each().await.into_iter().filter(|system| system.database.name == "postgres")
@@ -29,9 +30,16 @@ async fn a_page_hears_what_a_worker_elsewhere_did() {
         let mut redis = RedisServer::start();
         system.stop_everpaid().await;
         system.change(|config| with_redis(config, &redis));
+        redis.kill();
         let worker = system.start_apart(Roles::WORKER).await;
         system.resume_as(Roles::API).await;
-        for round in ["at first", "after Redis was away"] {
+        for round in ["Redis came late", "Redis was away"] {
+            // Everything goes on meanwhile.
+            let order = system.place_order(&format!("T-{}", entity::OrderId::generate())).await;
+            let payment = system.ready_payment(&order).await;
+            system.payer_pays(&payment).await;
+            system.order_is_paid(&order).await;
+            redis.start_again();
             // Subscribing takes a moment, at the start and after a loss; orders are placed until one is heard of.
             let heard = timeout(PATIENCE, async {
                 loop {
@@ -49,12 +57,6 @@ async fn a_page_hears_what_a_worker_elsewhere_did() {
             });
             heard.await.unwrap_or_else(|_| panic!("{round}: nothing is heard"));
             redis.kill();
-            // Everything goes on meanwhile.
-            let order = system.place_order(&format!("T-{}", entity::OrderId::generate())).await;
-            let payment = system.ready_payment(&order).await;
-            system.payer_pays(&payment).await;
-            system.order_is_paid(&order).await;
-            redis.start_again();
         }
         worker.stop().await.unwrap();
         system.end().await;
