@@ -132,6 +132,11 @@ impl App {
         &self.0.settings
     }
 
+    /// Comes back only when a part of it has ended that never should.
+    pub async fn failed(&self) {
+        self.0.intake.ended().await;
+    }
+
     pub(crate) fn intake(&self) -> &Intake {
         &self.0.intake
     }

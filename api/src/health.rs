@@ -8,7 +8,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use migration::{Migrator, MigratorTrait};
 use sea_orm::DbErr;
 use serde_json::json;
 use tokio::time::timeout;
@@ -41,8 +40,7 @@ pub(crate) async fn readyz(State(app): State<App>) -> Response {
 /// Is the schema up to date? On the way, what time is it there?
 async fn ask(app: &App) -> Result<bool, DbErr> {
     app.clocks().database_says(app.db().now().await?);
-    let pending = Migrator::get_pending_migrations_read_only(app.db().reader()).await?;
-    Ok(pending.is_empty())
+    Ok(migration::pending(app.db().reader()).await?.is_empty())
 }
 
 /// `GET /openapi.json`

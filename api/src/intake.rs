@@ -54,6 +54,11 @@ impl Intake {
         Self(sender)
     }
 
+    /// Comes back only when the writers have ended, which they never should.
+    pub async fn ended(&self) {
+        self.0.closed().await;
+    }
+
     /// Returns when the notification and its job are committed, or were before.
     pub async fn take(&self, notification: notification::Model) -> Result<(), NotTaken> {
         let (answer, written) = oneshot::channel();

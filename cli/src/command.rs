@@ -138,13 +138,14 @@ async fn migrate(action: Migrate) -> anyhow::Result<()> {
     let _lock =
         DataLock::directory_of(&options.url).map(|directory| DataLock::take(&directory)).transpose()?;
     let db = Db::open(&options, Clock::System).await.context("opening the database")?;
-    if matches!(action, Migrate::Up(_)) {
+    let pending = async || migration::pending(db.reader()).await.context("reading the schema's version");
+    // Not on the schema of a newer release, which lacks nothing.
+    if matches!(action, Migrate::Up(_)) && !pending().await?.is_empty() {
         Migrator::up(db.migrator(), None).await.context("migrating")?;
     }
-    let pending =
-        Migrator::get_pending_migrations(db.migrator()).await.context("reading the schema's version")?;
+    let pending = pending().await?;
     for migration in Migrator::migrations() {
-        let is_pending = pending.iter().any(|one| one.name() == migration.name());
+        let is_pending = pending.iter().any(|one| one == migration.name());
         println!("{}  {}", if is_pending { "pending" } else { "applied" }, migration.name());
     }
     anyhow::ensure!(

@@ -13,7 +13,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use entity::{Clock, Db, DbOptions};
-use migration::{Migrator, MigratorTrait};
 
 use crate::{config::Config, dev};
 
@@ -39,7 +38,7 @@ impl Which {
         }
         let options = DbOptions { writers: 1, readers: 1, ..options };
         let db = Db::open(&options, Clock::System).await.context("opening the database")?;
-        let pending = Migrator::get_pending_migrations(db.migrator()).await.context("reading the schema")?;
+        let pending = migration::pending(db.reader()).await.context("reading the schema")?;
         ensure!(pending.is_empty(), "migrations are pending; run `everpaid migrate up`");
         Ok(db)
     }

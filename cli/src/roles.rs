@@ -10,7 +10,6 @@ use entity::{
     durability::{self, UnsafeSetting},
 };
 use futures::future::select_all;
-use migration::{Migrator, MigratorTrait};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
@@ -34,8 +33,9 @@ impl Roles {
     pub const WORKER: Self = Self { api: false, worker: true };
 }
 
-/// From the word to stop to the end; three seconds more for what is cut off.
+/// From the word to stop to the end; three seconds more for what is cut off, and one for the database.
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
+const CLOSES_WITHIN: Duration = Duration::from_secs(1);
 
 /// A process at work.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ pub struct Running {
     drain: Duration,
     stopping: CancellationToken,
     servers: Vec<JoinHandle<std::io::Result<()>>>,
+    api: Option<App>,
     worker: Option<Worker>,
     bridge: JoinSet<()>,
     _lock: Option<DataLock>,
@@ -72,9 +73,7 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
 
     let clocks = Clocks::new(clock.clone());
     let db = Db::open(&database, clock).await.context("opening the database")?;
-    let pending = Migrator::get_pending_migrations_read_only(db.reader())
-        .await
-        .context("reading the schema's version")?;
+    let pending = migration::pending(db.reader()).await.context("reading the schema's version")?;
     ensure!(pending.is_empty(), "{} migrations are pending; run `everpaid migrate up` first", pending.len());
     refuse_to_forget(&db, config.database.allow_unsafe_durability).await?;
     let redis = config.redis.at()?;
@@ -96,6 +95,7 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
         Some(at) => bridge::start(at, db.bus(), roles).context("reaching Redis")?,
         None => JoinSet::new(),
     };
+    let mut api = None;
     let mut servers = vec![serve(metrics, api::metrics::router(recorder()?), stopping.clone())];
     tokio::spawn(api::metrics::keep(recorder()?, db.clone(), clocks.clone()));
     let public_url = config.public_url(api_addr.unwrap_or(config.listen))?;
@@ -120,10 +120,23 @@ pub async fn start(roles: Roles, config: &Config, clock: Clock) -> anyhow::Resul
         };
         let ending = Ending { leaving: leaving.clone(), stopping: stopping.clone() };
         let app = App::new(db.clone(), settings, clocks, ending);
-        servers.push(serve(listener, api::router::router(app), stopping.clone()));
+        servers.push(serve(listener, api::router::router(app.clone()), stopping.clone()));
+        api = Some(app);
     }
     let drain = Duration::from_secs(config.drain_seconds);
-    Ok(Running { api_addr, metrics_addr, db, leaving, drain, stopping, servers, worker, bridge, _lock: lock })
+    Ok(Running {
+        api_addr,
+        metrics_addr,
+        db,
+        leaving,
+        drain,
+        stopping,
+        servers,
+        api,
+        worker,
+        bridge,
+        _lock: lock,
+    })
 }
 
 impl Running {
@@ -135,8 +148,15 @@ impl Running {
                 None => std::future::pending().await,
             }
         };
+        let intake = async {
+            match &self.api {
+                Some(api) => api.failed().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = worker => anyhow!("a part of the worker has ended"),
+            () = intake => anyhow!("nobody writes notifications down any more"),
             (served, ..) = select_all(&mut self.servers) => anyhow!("a listener has ended: {served:?}"),
         }
     }
@@ -161,7 +181,14 @@ impl Running {
             worker.stop(end.saturating_duration_since(Instant::now())).await;
         }
         drop(self.bridge);
-        self.db.close().await.context("closing the database")
+        // Whatever it still does is rolled back when the connection breaks.
+        match tokio::time::timeout(CLOSES_WITHIN, self.db.close()).await {
+            Ok(closed) => closed.context("closing the database"),
+            Err(_) => {
+                tracing::warn!("the database does not answer; its connections are left");
+                Ok(())
+            }
+        }
     }
 }
 

@@ -3,7 +3,13 @@
 //! A migration is never edited once it has landed: add what is new first, remove what is old a
 //! release later, so that the last release and this one can run side by side.
 
-use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
+use std::collections::HashSet;
+
+use sea_orm_migration::{
+    prelude::*,
+    sea_orm::{DatabaseConnection, DbBackend, EntityTrait, QuerySelect},
+    seaql_migrations,
+};
 
 mod m20261122_000001_create_order;
 mod m20261122_000002_create_payment;
@@ -47,6 +53,23 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000015_add_webhook_endpoint_failed_at::Migration),
         ]
     }
+}
+
+/// The migrations that a database lacks, by name.
+///
+/// What a newer release has added beyond them is not this one's: it goes on beside that release until it is
+/// replaced, and can take its place again.
+pub async fn pending(connection: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let applied: HashSet<String> = match SchemaManager::new(connection).has_table("seaql_migrations").await? {
+        false => HashSet::new(),
+        true => {
+            let versions =
+                seaql_migrations::Entity::find().select_only().column(seaql_migrations::Column::Version);
+            versions.into_tuple().all(connection).await?.into_iter().collect()
+        }
+    };
+    let ours = Migrator::migrations().into_iter().map(|one| one.name().to_owned());
+    Ok(ours.filter(|name| !applied.contains(name)).collect())
 }
 
 /// Runs the statements of one migration.

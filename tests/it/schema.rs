@@ -1,8 +1,9 @@
 //! What the schema refuses by itself, whatever the code does.
 
 use sea_orm::{ConnectionTrait, DbErr};
+use serde_json::json;
 
-use crate::system::TestSystem;
+use crate::system::{Answered, TestSystem};
 
 const PAID_AT: &str = "paid_at = 1, status = 'paid'";
 
@@ -147,4 +148,34 @@ async fn sqlite_keeps_what_it_committed_when_the_power_fails() {
     assert_eq!(pragma("synchronous").await, "2", "FULL");
     assert_eq!(pragma("foreign_keys").await, "1");
     system.end().await;
+}
+
+/// While processes are replaced one after the other, those of the last release go on, may start again, and can take
+/// the place of the new ones.
+#[tokio::test]
+async fn a_newer_release_on_the_same_database_stops_nobody() {
+    for system in TestSystem::each().await {
+        let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m20991231_000001_of_a_newer_release', 0)";
+        system.db().write(async |txn| txn.execute_unprepared(newer).await.map(drop)).await.unwrap();
+        let is_ready = async || {
+            let ready = Answered::of(system.http.get(system.url("/readyz"))).await;
+            assert_eq!((ready.status, &ready.body["schema"]), (200, &json!("ok")), "{ready:?}");
+        };
+        is_ready().await;
+        system.stop_everpaid().await;
+        system.resume().await;
+        is_ready().await;
+        system.paid_order("T-1").await;
+        let (is_done, said) = system.everpaid(&["explain", "T-1"]).await;
+        assert!(is_done, "{said}");
+
+        // What this one needs is another matter.
+        let older = "DELETE FROM seaql_migrations WHERE version LIKE 'm20261122_000015%'";
+        system.db().write(async |txn| txn.execute_unprepared(older).await.map(drop)).await.unwrap();
+        let ready = Answered::of(system.http.get(system.url("/readyz"))).await;
+        assert_eq!((ready.status, &ready.body["schema"]), (503, &json!("migrations pending")), "{ready:?}");
+        let (is_done, said) = system.everpaid(&["explain", "T-1"]).await;
+        assert!(!is_done && said.contains("migrations are pending"), "{said}");
+        system.end().await;
+    }
 }
