@@ -8,7 +8,7 @@ use serde_json::json;
 use simulator::{Fault, FaultKind, Target};
 
 use crate::{
-    system::{MINI_PROGRAM, Placed, TestSystem},
+    system::{MINI_PROGRAM, PAID_AT_ONCE, Placed, TestSystem},
     wire::Rule,
 };
 
@@ -127,6 +127,7 @@ async fn what_is_paid_or_foreign_is_not_closed() {
         let payer = system.post(&path, &order.client_secret, &json!({})).await;
         assert_eq!((payer.status, payer.code()), (403, "shop_key_required"));
         assert_eq!(system.order(&order).await.status, order::Status::Paid);
+        assert_eq!(system.timeline(&order).await, PAID_AT_ONCE);
         system.end().await;
     }
 }
@@ -168,6 +169,19 @@ async fn a_close_whose_answer_is_lost_is_settled_by_asking() {
             }
             assert_eq!(system.order(&order).await.status, order::Status::Closed, "{kind:?}");
             assert_eq!(at_wechat(&system, &payment).await, "CLOSED");
+            assert_eq!(
+                system.timeline(&order).await,
+                [
+                    "api order_created: order pending",
+                    "api payment_created: order pending, payment created",
+                    "call prepay_issued: order pending, payment awaiting_payment",
+                    "api close_asked: order pending",
+                    "api order_closing: order closing",
+                    "api close_requested: order closing, payment closing",
+                    "query close_confirmed: order closing, payment closed",
+                    "api order_closed: order closed",
+                ]
+            );
             system.end().await;
         }
     }
@@ -189,6 +203,17 @@ async fn what_wechat_pay_has_known_is_not_given_up_when_it_denies_it() {
         system.wechat_is_well();
         system.advance(HOUR).await;
         system.order_is_paid(&order).await;
+        assert_eq!(
+            system.timeline(&order).await,
+            [
+                "api order_created: order pending",
+                "api payment_created: order pending, payment created",
+                "call prepay_issued: order pending, payment awaiting_payment",
+                "rule order_closing: order closing",
+                "rule close_requested: order closing, payment closing",
+                "query payment_succeeded: order paid, payment succeeded",
+            ]
+        );
         system.end().await;
     }
 }
@@ -428,6 +453,19 @@ async fn a_change_of_method_outlives_an_outage() {
         assert_eq!(at_wechat(&system, &first).await, "CLOSED");
         let second = payments_of(&system, &order).await.pop().unwrap();
         assert_eq!(second.status, payment::Status::AwaitingPayment);
+        assert_eq!(
+            system.timeline(&order).await,
+            [
+                "api order_created: order pending",
+                "api payment_created: order pending, payment created",
+                "call prepay_issued: order pending, payment awaiting_payment",
+                "api payment_created: order pending, payment queued",
+                "rule close_requested: order pending, payment closing",
+                "query close_confirmed: order pending, payment closed",
+                "rule payment_started: order pending, payment created",
+                "call prepay_issued: order pending, payment awaiting_payment",
+            ]
+        );
         system.end().await;
     }
 }

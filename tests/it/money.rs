@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use simulator::{Fault, FaultKind, Pay, RefundOutcome, Target};
 use worker::{Identity, Policies, Policy};
 
-use crate::system::{Answered, MERCHANT, MINI_PROGRAM, OTHER_MERCHANT, Placed, TestSystem};
+use crate::system::{Answered, MERCHANT, MINI_PROGRAM, OTHER_API_KEY, OTHER_MERCHANT, Placed, TestSystem};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DONE_AFTER: Duration = Duration::from_secs(5);
@@ -189,11 +189,10 @@ async fn paid_twice_is_paid_once_and_the_surplus_goes_back_once() {
         assert_eq!(system.cases().await, ["surplus of 3990: refunded by policy"]);
         let ledger = system.simulator.ledger().await.unwrap();
         let (taken, back) = (ledger.payments.len(), ledger.refunds.len());
-        println!(
-            "O-TWICE: payments taken {taken}, orders paid 1, surplus refunded {back}, refunded twice {}",
-            back - 1
-        );
-        assert_eq!((taken, back), (2, 1));
+        let story = system.timeline(&order).await;
+        let paid = story.iter().filter(|line| line.contains(" payment_succeeded:")).count();
+        println!("O-TWICE: payments taken {taken}, times the order was paid {paid}, surplus refunded {back}");
+        assert_eq!((taken, paid, back), (2, 1, 1));
         // What paid the order can still go back, all of it.
         system.refund(&order, "R-1", 3990).await;
         system.jobs_are_idle().await;
@@ -216,6 +215,14 @@ async fn surplus_is_accepted_or_held_as_decided() {
             system.jobs_are_idle().await;
             // The second is closed at WeChat Pay now, unless the payer is faster; here nobody is.
             assert_eq!(system.simulator.payment(&second.out_trade_no).await.unwrap().trade_state, "CLOSED");
+            assert_eq!(
+                since(&system.timeline(&order).await, "prepay_issued"),
+                [
+                    "notification payment_succeeded: order paid, payment succeeded",
+                    "rule close_requested: order paid, payment closing",
+                    "query close_confirmed: order paid, payment closed",
+                ]
+            );
             assert_eq!(system.cases().await.len(), usize::from(number == "T-2"), "nothing came on top");
             let (order, [first, second]) = system.payable_twice(&format!("{number}-TWICE")).await;
             system.payer_pays(&second).await;
@@ -223,6 +230,13 @@ async fn surplus_is_accepted_or_held_as_decided() {
             system.jobs_are_idle().await;
             assert_eq!(system.cases().await.last().unwrap(), &format!("surplus of 3990: {end}"));
             assert!(system.refunds_of(&order).await.is_empty());
+            assert_eq!(
+                since(&system.timeline(&order).await, "prepay_issued"),
+                [
+                    "notification payment_succeeded: order paid, payment succeeded",
+                    "notification surplus_received: order paid, payment succeeded",
+                ]
+            );
         }
         system.end().await;
     }
@@ -252,6 +266,17 @@ async fn a_refund_by_policy_that_fails_is_a_case() {
         let refunds = system.refunds_of(&order).await;
         let statuses: Vec<_> = refunds.iter().map(|refund| refund.status).collect();
         assert_eq!(statuses, [refund::Status::Closed, refund::Status::Succeeded]);
+        assert_eq!(
+            since(&system.timeline(&order).await, "surplus_received"),
+            [
+                "rule refund_requested: order paid, refund requested",
+                "call refund_taken: order paid, refund processing",
+                "notification refund_closed: order paid, refund closed",
+                "person refund_requested: order paid, refund requested",
+                "call refund_taken: order paid, refund processing",
+                "notification refund_succeeded: order paid, refund succeeded",
+            ]
+        );
         system.end().await;
     }
 }
@@ -302,17 +327,32 @@ async fn another_amount_or_currency_pays_nothing_and_is_held() {
 #[tokio::test]
 async fn a_notification_for_another_merchant_has_no_effect() {
     for system in TestSystem::each().await {
-        let order = system.place_order("T-1").await;
-        let payment = system.ready_payment(&order).await;
+        let here = system.place_order("T-1").await;
+        let there = system.post("/v1/orders", OTHER_API_KEY, &crate::system::order("T-1")).await.placed();
         let notary = system.simulator.notary();
-        let claim = notary.notification(&notary.paid_transaction(&payment.out_trade_no, 3990)).unwrap();
-        assert_eq!(system.tell(OTHER_MERCHANT, claim.headers, claim.body).await.status, 204);
-        system.jobs_are_idle().await;
-        let effects = usize::from(system.order(&order).await.status != order::Status::Pending);
-        let case = case::Entity::find().one(system.db().reader()).await.unwrap().unwrap();
-        assert_eq!((case.merchant.as_str(), &case.order_id), (OTHER_MERCHANT, &None));
-        println!("A-CROSS: notifications swapped 1, effects on the wrong merchant {effects}");
+        let mut claims = Vec::new();
+        for order in [&here, &there] {
+            let said = notary.paid_transaction(&system.ready_payment(order).await.out_trade_no, 3990);
+            claims.push(notary.notification(&said).unwrap());
+        }
+        let statuses = async || [system.order(&here).await.status, system.order(&there).await.status];
+        for (claim, wrong) in claims.iter().zip([OTHER_MERCHANT, MERCHANT]) {
+            let told = system.tell(wrong, claim.headers.clone(), claim.body.clone()).await;
+            assert_eq!(told.status, 204);
+            system.jobs_are_idle().await;
+            let unknown = case::Entity::find().filter(case::Column::Merchant.eq(wrong));
+            let case = unknown.one(system.db().reader()).await.unwrap().unwrap();
+            assert_eq!((case.kind, &case.order_id), (case::Kind::UnknownNumber, &None));
+        }
+        let effects = statuses().await.iter().filter(|status| **status != order::Status::Pending).count();
+        println!("A-CROSS: notifications swapped {}, effects on the wrong merchant {effects}", claims.len());
         assert_eq!(effects, 0);
+        // The same, where they belong.
+        for (claim, right) in claims.into_iter().zip([MERCHANT, OTHER_MERCHANT]) {
+            assert_eq!(system.tell(right, claim.headers, claim.body).await.status, 204);
+        }
+        system.jobs_are_idle().await;
+        assert_eq!(statuses().await, [order::Status::Paid; 2]);
         system.end().await;
     }
 }
@@ -488,6 +528,16 @@ async fn the_truth_behind_a_wrong_notification_is_found_by_asking() {
         system.advance(DONE_AFTER).await;
         assert_eq!(system.order(&order).await.status, order::Status::Paid);
         assert_eq!(system.cases().await, ["mismatch of 3990: open"]);
+        assert_eq!(
+            system.timeline(&order).await,
+            [
+                "api order_created: order pending",
+                "api payment_created: order pending, payment created",
+                "call prepay_issued: order pending, payment awaiting_payment",
+                "notification mismatch_reported: order pending, payment awaiting_payment",
+                "query payment_succeeded: order paid, payment succeeded",
+            ]
+        );
         system.end().await;
     }
 }

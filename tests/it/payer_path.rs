@@ -283,11 +283,7 @@ async fn a_foreign_place_to_return_to_is_refused_and_nothing_is_written() {
         assert!(!answered.headers.contains_key("set-cookie"));
     }
     // The list is one merchant's and not another's.
-    let others = system.post("/v1/orders", OTHER_API_KEY, &self::order("O-1")).await;
-    let others = Placed {
-        id: others.body["order"]["id"].as_str().unwrap().parse().unwrap(),
-        client_secret: others.body["client_secret"].as_str().unwrap().to_owned(),
-    };
+    let others = system.post("/v1/orders", OTHER_API_KEY, &self::order("O-1")).await.placed();
     let url = authorize_url(&system, &others, Some("https://shop.example.com/"));
     is_page(&browser.visit(&url).await, 400, "无法返回商家页面", "not allowed");
     let nobodys = Placed { client_secret: "cs_nobody".to_owned(), ..order };

@@ -322,6 +322,14 @@ async fn a_refusal_after_an_unanswered_call_waits_for_that_call() {
         assert_eq!(status(&system, &refund).await, Status::Unknown);
         system.advance(MINUTE).await;
         assert_eq!(status(&system, &refund).await, Status::Refused);
+        assert_eq!(
+            story(&system, &order).await,
+            [
+                "api refund_requested: order paid, refund requested",
+                "call refund_outcome_lost: order paid, refund unknown",
+                "call refund_refused: order paid, refund refused",
+            ]
+        );
         system.end().await;
     }
 }
@@ -508,6 +516,17 @@ async fn a_notification_that_contradicts_the_refund_moves_nothing() {
         assert_eq!(system.cases().await.last().unwrap(), "unknown_number of 1000: open");
         system.advance(MINUTE).await;
         assert_eq!(status(&system, &refund).await, Status::Succeeded);
+        let reported = "notification mismatch_reported: order paid, refund processing";
+        let story = story(&system, &order).await;
+        assert_eq!(story.iter().filter(|line| *line == reported).count(), 5, "{story:?}");
+        assert_eq!(
+            story.into_iter().filter(|line| line != reported).collect::<Vec<_>>(),
+            [
+                "api refund_requested: order paid, refund requested",
+                "call refund_taken: order paid, refund processing",
+                "query refund_succeeded: order partially_refunded, refund succeeded",
+            ]
+        );
         system.end().await;
     }
 }

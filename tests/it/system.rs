@@ -82,6 +82,14 @@ pub enum Telling {
     Interrupted,
 }
 
+/// The timeline of an order whose payer pays at once, and WeChat Pay says so.
+pub const PAID_AT_ONCE: [&str; 4] = [
+    "api order_created: order pending",
+    "api payment_created: order pending, payment created",
+    "call prepay_issued: order pending, payment awaiting_payment",
+    "notification payment_succeeded: order paid, payment succeeded",
+];
+
 /// An order as a test knows it.
 #[derive(Clone, Debug)]
 pub struct Placed {
@@ -310,12 +318,7 @@ impl TestSystem {
 
     pub async fn place_order(&self, merchant_order_no: &str) -> Placed {
         let answered = self.shop_posts("/v1/orders", &order(merchant_order_no)).await;
-        assert_eq!(answered.status, 201, "{answered:?}");
-        let text = |value: &Value| value.as_str().expect("a text").to_owned();
-        Placed {
-            id: text(&answered.body["order"]["id"]).parse().expect("an order id"),
-            client_secret: text(&answered.body["client_secret"]),
-        }
+        answered.placed()
     }
 
     /// Asks for a part of an order to go back.
@@ -412,6 +415,8 @@ impl TestSystem {
     pub async fn advance(&self, span: Duration) {
         // Before the clock moves: what WeChat Pay tells while everpaid starts comes again much later.
         self.stepped().await;
+        // And a run that ends after it is due again by the new time.
+        self.jobs_are_idle().await;
         self.clock.advance(span);
         self.simulator.clock_moved();
         self.jobs_are_idle().await;
@@ -628,6 +633,16 @@ impl TestSystem {
 }
 
 impl Answered {
+    /// The order that was placed.
+    pub fn placed(&self) -> Placed {
+        assert_eq!(self.status, 201, "{self:?}");
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        Placed {
+            id: text(&self.body["order"]["id"]).parse().expect("an order id"),
+            client_secret: text(&self.body["client_secret"]),
+        }
+    }
+
     pub async fn of(request: reqwest::RequestBuilder) -> Self {
         let response = request.send().await.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

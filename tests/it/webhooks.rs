@@ -26,7 +26,7 @@ use worker::transition::delivery;
 
 use crate::{
     sink::{Got, Reply, Sink},
-    system::{MERCHANT, MINI_PROGRAM, OTHER_API_KEY, OTHER_MERCHANT, Placed, TestSystem},
+    system::{MERCHANT, MINI_PROGRAM, OTHER_API_KEY, OTHER_MERCHANT, PAID_AT_ONCE, Placed, TestSystem},
 };
 
 const SECRET: &str = "whsec_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB";
@@ -52,14 +52,6 @@ async fn listened_to(systems: Vec<TestSystem>) -> Vec<(TestSystem, Sink)> {
         all.push((system, sink));
     }
     all
-}
-
-async fn paid_order(system: &TestSystem, number: &str) -> Placed {
-    let order = system.place_order(number).await;
-    let payment = system.ready_payment(&order).await;
-    system.payer_pays(&payment).await;
-    system.order_is_paid(&order).await;
-    order
 }
 
 async fn close(system: &TestSystem, order: &Placed) {
@@ -117,11 +109,7 @@ async fn the_shop_is_told_once_of_each_event() {
         let mut asked = crate::system::order("T-1");
         asked["attach"] = "table 5".into();
         asked["metadata"] = json!({ "cups": 2 });
-        let placed = system.shop_posts("/v1/orders", &asked).await.body;
-        let order = Placed {
-            id: placed["order"]["id"].as_str().unwrap().parse().unwrap(),
-            client_secret: placed["client_secret"].as_str().unwrap().to_owned(),
-        };
+        let order = system.shop_posts("/v1/orders", &asked).await.placed();
         let openid = "oSimulatedPayer0000000000001";
         let wish = json!({ "method": "mini_program", "app_id": MINI_PROGRAM, "openid": openid });
         assert_eq!(system.shop_posts(&format!("/v1/orders/{}/payments", order.id), &wish).await.status, 200);
@@ -185,6 +173,24 @@ async fn the_shop_is_told_once_of_each_event() {
         let page = system.http.get(system.url("/v1/events?limit=1")).bearer_auth(crate::system::API_KEY);
         let text = page.send().await.unwrap().text().await.unwrap();
         assert_eq!(text, format!("{{\"events\":[{}],\"has_more\":true}}", got[0].text), "byte for byte");
+        assert_eq!(system.timeline(&order).await, PAID_AT_ONCE);
+        assert_eq!(
+            system.timeline(&closed).await,
+            [
+                "api order_created: order pending",
+                "api close_asked: order pending",
+                "api order_closing: order closing",
+                "api order_closed: order closed",
+            ]
+        );
+        assert_eq!(
+            system.timeline(&expired).await,
+            [
+                "api order_created: order pending",
+                "rule order_closing: order closing",
+                "rule order_closed: order closed",
+            ]
+        );
         for delivery in deliveries(&system).await {
             assert_eq!((delivery.status, delivery.tries), (Status::Delivered, 1));
         }
@@ -196,7 +202,7 @@ async fn the_shop_is_told_once_of_each_event() {
 #[tokio::test]
 async fn what_was_told_is_not_told_again() {
     for (system, sink) in each().await {
-        let order = paid_order(&system, "T-1").await;
+        let order = system.paid_order("T-1").await;
         let tell_again = async || {
             let again = PushStatus::of(&order.id);
             system.db().write(async |txn| jobs::enqueue(txn, &again).await).await.unwrap();
@@ -228,6 +234,18 @@ async fn money_that_came_late_is_said_to_be() {
         system.jobs_are_idle().await;
         let told = sink.has_got(1).await[0].json();
         assert_eq!((&told["type"], &told["data"]["late"]), (&json!("order.paid"), &json!(true)));
+        assert_eq!(
+            system.timeline(&order).await,
+            [
+                "api order_created: order pending",
+                "api payment_created: order pending, payment created",
+                "call prepay_issued: order pending, payment awaiting_payment",
+                "api close_asked: order pending",
+                "api order_closing: order closing",
+                "api close_requested: order closing, payment closing",
+                "query payment_succeeded: order paid, payment succeeded",
+            ]
+        );
         system.end().await;
     }
 }
@@ -236,7 +254,7 @@ async fn money_that_came_late_is_said_to_be() {
 async fn what_was_not_taken_comes_again_with_the_same_id_and_bytes_and_a_fresh_signature() {
     for (system, sink) in each().await {
         sink.says(Reply::Status(500));
-        paid_order(&system, "T-1").await;
+        system.paid_order("T-1").await;
         sink.has_got(1).await;
         system.jobs_are_idle().await;
         system.advance(6 * SECOND).await;
@@ -278,10 +296,11 @@ async fn while_a_secret_is_replaced_both_sign() {
         let webhook =
             Webhook { previous_secret: Some(PREVIOUS_SECRET.to_owned().into()), ..sink.webhook(SECRET) };
         system.listens(MERCHANT, "shop", webhook).await;
-        paid_order(&system, "T-1").await;
+        let order = system.paid_order("T-1").await;
         let got = sink.has_got(1).await.remove(0);
         let both = format!("{} {}", got.signature_by(SECRET), got.signature_by(PREVIOUS_SECRET));
         assert_eq!(got.header("webhook-signature"), both);
+        assert_eq!(system.timeline(&order).await, PAID_AT_ONCE);
         system.end().await;
     }
 }
@@ -290,7 +309,7 @@ async fn while_a_secret_is_replaced_both_sign() {
 async fn an_endpoint_that_asks_for_time_gets_it() {
     for (system, sink) in each_way().await {
         sink.says(Reply::With(503, "retry-after", "600".to_owned()));
-        paid_order(&system, "T-1").await;
+        let order = system.paid_order("T-1").await;
         sink.has_got(1).await;
         system.jobs_are_idle().await;
         system.advance(599 * SECOND).await;
@@ -302,6 +321,7 @@ async fn an_endpoint_that_asks_for_time_gets_it() {
         sink.says(Reply::Status(204));
         system.advance(24 * HOUR).await;
         assert_eq!(sink.has_got(3).await.len(), 3);
+        assert_eq!(system.timeline(&order).await, PAID_AT_ONCE);
         system.end().await;
     }
 }
@@ -313,10 +333,10 @@ async fn an_endpoint_that_is_gone_is_left_alone_until_a_person_says_otherwise() 
         let other = Sink::start(&system.clock).await;
         system.listens(MERCHANT, "other", other.webhook(SECRET)).await;
         sink.says(Reply::Status(410));
-        paid_order(&system, "T-1").await;
+        system.paid_order("T-1").await;
         sink.has_got(1).await;
         system.jobs_are_idle().await;
-        paid_order(&system, "T-2").await;
+        system.paid_order("T-2").await;
         system.jobs_are_idle().await;
         assert_eq!((sink.got().len(), other.got().len()), (1, 2));
         let gone: Vec<_> =
@@ -359,7 +379,7 @@ async fn a_redirect_is_not_followed() {
     for (system, sink) in each_way().await {
         let elsewhere = Sink::start(&system.clock).await;
         sink.says(Reply::With(307, "location", elsewhere.url.clone()));
-        paid_order(&system, "T-1").await;
+        let order = system.paid_order("T-1").await;
         sink.has_got(1).await;
         system.jobs_are_idle().await;
         let delivery = deliveries(&system).await.remove(0);
@@ -370,6 +390,7 @@ async fn a_redirect_is_not_followed() {
         sink.says(Reply::Status(204));
         system.advance(6 * SECOND).await;
         assert_eq!((sink.has_got(2).await.len(), elsewhere.got().len()), (2, 0));
+        assert_eq!(system.timeline(&order).await, PAID_AT_ONCE);
         system.end().await;
     }
 }
@@ -378,7 +399,7 @@ async fn a_redirect_is_not_followed() {
 async fn of_a_huge_answer_a_little_is_read_and_less_is_kept() {
     for (system, sink) in each().await {
         sink.says(Reply::Huge);
-        paid_order(&system, "T-1").await;
+        system.paid_order("T-1").await;
         sink.has_got(1).await;
         system.jobs_are_idle().await;
         let delivery = deliveries(&system).await.remove(0);
@@ -405,7 +426,7 @@ async fn an_endpoint_that_hangs_holds_up_nobody_else() {
             hanging.says(reply);
             let start = Instant::now();
             for n in 0..ORDERS {
-                paid_order(&system, &format!("T-{round}-{n}")).await;
+                system.paid_order(&format!("T-{round}-{n}")).await;
             }
             other.has_got((round + 1) * ORDERS).await;
             lasted.push(start.elapsed());
@@ -441,7 +462,7 @@ async fn a_name_that_leads_to_this_machine_is_not_followed() {
         let local = sink.url.replace("http://127.0.0.1", "https://localhost");
         let webhook = Webhook { allow_private_addresses: false, ..Webhook::private(&local, SECRET) };
         system.listens(MERCHANT, "shop", webhook).await;
-        paid_order(&system, "T-1").await;
+        system.paid_order("T-1").await;
         system.jobs_are_idle().await;
         let delivery = deliveries(&system).await.remove(0);
         assert_eq!(outcomes(&system, &delivery).await, ["blocked_address"]);
@@ -458,7 +479,7 @@ async fn a_name_that_leads_to_this_machine_is_not_followed() {
 async fn with_the_job_table_emptied_by_hand_the_shop_is_told_all_the_same() {
     for (system, sink) in each().await {
         sink.says(Reply::Status(500));
-        paid_order(&system, "T-1").await;
+        system.paid_order("T-1").await;
         let forgotten = system.place_order("T-2").await;
         sink.has_got(1).await;
         system.jobs_are_idle().await;
@@ -503,7 +524,7 @@ async fn an_endpoint_that_is_down_for_days_is_tried_by_the_schedule_and_told_eve
         // In steps to whatever is due next; an order every six hours.
         while system.clock.now().since(start) < 102 * HOUR {
             if system.clock.now().since(start) >= u32::try_from(orders).unwrap() * 6 * HOUR {
-                paid_order(&system, &format!("T-{orders}")).await;
+                system.paid_order(&format!("T-{orders}")).await;
                 orders += 1;
                 // Before the clock moves on.
                 up.has_got(orders).await;
@@ -573,7 +594,7 @@ async fn an_endpoint_that_is_down_for_days_is_tried_by_the_schedule_and_told_eve
 async fn a_quiet_week_is_not_held_against_an_endpoint() {
     for (system, sink) in each().await {
         sink.says(Reply::Status(500));
-        paid_order(&system, "T-1").await;
+        system.paid_order("T-1").await;
         sink.has_got(1).await;
         system.jobs_are_idle().await;
         let is_dead = async || deliveries(&system).await[0].status == Status::Dead;
@@ -584,7 +605,7 @@ async fn a_quiet_week_is_not_held_against_an_endpoint() {
         assert_eq!(endpoint(&system, "shop").await.unwrap().disabled_at, None);
         system.advance(7 * 24 * HOUR).await;
 
-        paid_order(&system, "T-2").await;
+        system.paid_order("T-2").await;
         sink.has_got(11).await;
         system.jobs_are_idle().await;
         assert_eq!(endpoint(&system, "shop").await.unwrap().disabled_at, None, "it failed once this week");
