@@ -55,8 +55,16 @@ export function authorization({ api_url, client_secret, order_id, app_id }, host
     return address;
   }
 
+  const hasAsked = recall(triesKey) !== "";
+
   return {
     openid: () => recall(openidKey),
+
+    /**
+     * May this page ask who pays before anybody taps? Not if it comes back from asking, or cannot remember that
+     * it does: it would ask for ever.
+     */
+    mayAskAtOnce: () => !hasAsked && remembers(),
 
     /** @param {string} openid */
     remember: (openid) => keep(openidKey, openid),
@@ -69,26 +77,27 @@ export function authorization({ api_url, client_secret, order_id, app_id }, host
     /**
      * The code that WeChat's login gave this page: it is taken out of the address bar at once.
      * `authorizations` is how often this tab has asked since the payer tapped; 0 if nobody tapped here.
-     * Then the code is `foreign`: somebody else's, in a link that was passed on. Whoever brought it into a
-     * payment would pay as that somebody, so it is not used, unless this tab cannot remember what it asked.
+     * If this tab has not asked at all, the code is `foreign`: somebody else's, in a link that was passed on.
+     * Whoever brought it into a payment would pay as that somebody, so it is not used, unless this tab cannot
+     * remember what it asked.
      */
     arrival() {
       const query = new URL(host.location.href).searchParams;
       const code = query.get("code");
       const state = query.get("state");
-      const authorizations = Number(recall(triesKey)) || 0;
+      const asked = recall(triesKey);
       if (!code || !state) {
         keep(triesKey, "");
         return null;
       }
       const { pathname, search, hash } = ownAddress();
       host.history.replaceState(host.history.state, "", pathname + search + hash);
-      return { code, state, authorizations, foreign: authorizations === 0 && remembers() };
+      return { code, state, authorizations: Number(asked) || 0, foreign: asked === "" && remembers() };
     },
 
     /**
      * Leaves for WeChat's login, which comes back to this page.
-     * @param {number} authorizations  with this one
+     * @param {number} authorizations  with this one, since the payer tapped; 0 if nobody did
      */
     leave(authorizations) {
       keep(triesKey, String(authorizations));
@@ -96,7 +105,10 @@ export function authorization({ api_url, client_secret, order_id, app_id }, host
       const own = ownAddress();
       // Without `return_to` the server leads back to its own page of this order.
       if (!own.pathname.endsWith("/pay/" + client_secret)) query.set("return_to", own.href.split("#")[0]);
-      host.location.assign(api_url + "/v1/wechat/oauth/authorize?" + query);
+      const login = api_url + "/v1/wechat/oauth/authorize?" + query;
+      // Who did not ask for it is not led back through it either.
+      if (authorizations === 0) host.location.replace(login);
+      else host.location.assign(login);
     },
   };
 }

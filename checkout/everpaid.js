@@ -27,6 +27,8 @@ export { STATES, failureOf, isPaid, may, returnAddress, way } from "./order.js";
  * @typedef {object} Options
  * @property {string} client_secret  the order's, from the answer to `POST /v1/orders`
  * @property {string=} app_id  the official account (公众号) that pays inside WeChat; without it there is the QR code only
+ * @property {boolean=} authorize_at_once  inside WeChat, learn who pays before the payer taps: the page leaves for WeChat's
+ *   silent login as soon as it has read the order, and comes back. Otherwise the first tap does it
  * @property {string=} api_url  where everpaid is; by default where this file is from
  * @property {(state: State) => void=} onChange  after every change
  * @property {(ms: number|null) => void=} onTick  twice a second: the time left, null when there is none
@@ -41,7 +43,7 @@ const TICK_MS = 500;
 
 /** @param {Options} options */
 export function openCheckout(options) {
-  const { client_secret, app_id = "", onChange, onTick, onPaid } = options;
+  const { client_secret, app_id = "", authorize_at_once = false, onChange, onTick, onPaid } = options;
   const api_url = (options.api_url || new URL(import.meta.url).origin).replace(/\/+$/, "");
   const api = connect(api_url, client_secret);
   const payer = authorization({ api_url, client_secret, order_id: orderOf(client_secret), app_id });
@@ -49,6 +51,7 @@ export function openCheckout(options) {
   let isOver = false;
   let arrived = payer.arrival();
   let openid = payer.openid();
+  let wantsAuthorization = authorize_at_once && !arrived && payer.mayAskAtOnce();
   let state = initial({ cashier: isWeChat() && app_id !== "", authorized: openid !== "" });
 
   /** @type {Record<Doing, () => void>} */
@@ -182,6 +185,8 @@ export function openCheckout(options) {
       }
       if (arrived) dispatch({ kind: "code_arrived", authorizations: arrived.authorizations, foreign: arrived.foreign });
       if (arrived && arrived.foreign) arrived = null;
+      if (wantsAuthorization) dispatch({ kind: "authorization_wanted" });
+      wantsAuthorization = false;
     } catch (error) {
       dispatch({ kind: error instanceof Refusal && error.isForTheLink ? "link_refused" : "read_failed" });
     }

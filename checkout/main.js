@@ -10,6 +10,7 @@ const client_secret = decodeURIComponent(location.pathname.split("/").filter(Boo
 const checkout = openCheckout({
   client_secret,
   app_id: meta("everpaid-app"),
+  authorize_at_once: true,
   onChange: (state) => view.draw(state),
   onTick: (ms) => view.showTimeLeft(ms),
 });

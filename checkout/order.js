@@ -57,6 +57,7 @@
  *   | {kind: "qr_tapped"}
  *   | {kind: "wechat_tapped"}
  *   | {kind: "code_arrived", authorizations: number, foreign?: boolean}
+ *   | {kind: "authorization_wanted"}
  *   | {kind: "authorized"}
  *   | {kind: "authorization_refused", failure: Failure}
  *   | {kind: "came_back"}
@@ -186,6 +187,9 @@ function learn(state, event) {
     case "wechat_tapped":
       return may(state, "wechat") ? begin(having(state, { by_qr: false })) : state;
 
+    case "authorization_wanted":
+      if (state.name !== "ready" || way(state) !== "mini_program" || state.authorized) return state;
+      return having(state, { doing: "authorizing", authorizations: 0 });
     case "code_arrived":
       if (!state.cashier || !state.order || state.order.status !== "pending" || state.doing) return state;
       if (event.foreign) return having(state, { hint: "authorize_again" });
@@ -224,6 +228,7 @@ function learn(state, event) {
     case "ran_out_of_patience":
       if (state.name === "confirming") return having(state, { doing: null, doubt: true });
       if (state.name === "calling") return having(state, { silent: true });
+      if (state.name === "authorizing" && state.authorizations === 0) return having(state, { doing: null });
       if (state.name === "opening" || state.name === "authorizing") {
         return having(state, { doing: null, failure: { code: "slow" } });
       }
@@ -278,14 +283,17 @@ function learnOrder(state, order, now) {
 }
 
 /**
- * The code was worth nothing: WeChat is asked once more, for whoever tapped.
+ * Nobody knows who the payer is. If that is because the code was worth nothing, WeChat is asked once more, for
+ * whoever tapped; who did not is told to.
  * @param {State} state
  * @param {Failure} failure
  */
 function learnRefusedAuthorization(state, failure) {
   if (state.doing !== "exchanging") return state;
+  // In a preview no tap helps either.
+  const isUnasked = state.authorizations === 0 && failure.code !== "snapshot_user";
+  if (isUnasked) return having(state, { doing: null, hint: "authorize_again" });
   if (failure.code !== "authorization_expired") return having(state, { doing: null, failure });
-  if (state.authorizations === 0) return having(state, { doing: null, hint: "authorize_again" });
   return authorizeOnceMore(state, failure);
 }
 

@@ -5,12 +5,12 @@ import { readFileSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
 
 /** @typedef {import("./taps.js").Tap} Tap */
-/** @typedef {{weather: string, taps: Tap[], seen: Awaited<ReturnType<ReturnType<typeof import("./machine.js").watch>>>}} Run */
+/** @typedef {{weather: string, arrivals: import("./taps.js").Arrival[], taps: Tap[], seen: Awaited<ReturnType<ReturnType<typeof import("./machine.js").watch>>>}} Run */
 
 const KINDS = [
-  ["first", "first, with login"],
-  ["known", "payer known"],
+  ["first", "first"],
   ["again", "again, after a cancel"],
+  ["stranger", "of a stranger, with login"],
 ];
 const STORM_P95_MS = 3000;
 const CALM_P95_OVERHEAD_MS = 100;
@@ -40,7 +40,7 @@ ${new Date().toISOString()}, commit ${commit}, ${built}, ${availableParallelism(
 }
 
 /** @param {Run} run */
-export function table({ weather, taps, seen }) {
+export function table({ weather, arrivals, taps, seen }) {
   const rows = KINDS.map(([kind, words]) => {
     const these = taps.filter((tap) => tap.kind === kind);
     const stalled = these.length - unstalled({ taps: these, seen }).length;
@@ -60,6 +60,7 @@ export function table({ weather, taps, seen }) {
 |---|--:|---|---|---|---|--:|--:|
 ${rows.join("\n")}
 
+Before the first tap, from opening the link until the button could be tapped, with the login: p50 / p95 / p99 / max ${four(arrivals.map((arrival) => arrival.total_ms))} ms, of that WeChat's own ${four(arrivals.map((arrival) => arrival.wechat_ms))}.
 WeChat answered within, p50 / p95 ms: ${answers.join(", ")}.${lost.length ? `\nTaps that lost an answer: ${lost.length}, total p50 / p95 / p99 / max ${four(lost.map((tap) => tap.total_ms))} ms.` : ""}
 Others' CPU ${others} %, fsync p50 / p99 / max ${[0.5, 0.99, 1].map((share) => ms(quantile(seen.writes, share))).join(" / ")} ms${seen.was_quiet ? "" : ": **disturbed**"}.`;
 }

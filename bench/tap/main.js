@@ -66,8 +66,11 @@ try {
 
   console.log(heading(browser.version(), process.env.EVERPAID_BUILT));
   const shop = shopOf({ api_url: server.api_url, api_key: server.api_key, wechat_url: simulator.browserUrl });
-  const { firstAndAgain, known } = payers(browser, shop, stopwatch, simulator.browserUrl);
-  const round = async (losesLogin) => [...(await firstAndAgain(losesLogin)), ...(await known())];
+  const { firstAndAgain, stranger } = payers(browser, shop, stopwatch);
+  const round = async (losesLogin) => {
+    const { arrival, taps } = await firstAndAgain(losesLogin);
+    return { arrival, taps: [...taps, await stranger()] };
+  };
 
   const runs = [];
   for (const { weather, faults, hold_ms, losesLogins } of WEATHERS) {
@@ -81,14 +84,16 @@ try {
 
     const seen = watch(directory);
     const end = Date.now() + RUN_MS_MAX;
-    const taps = [];
+    const [arrivals, taps] = [[], []];
     let rounds = 0;
     for (; rounds < count && Date.now() < end; rounds += 1) {
-      taps.push(...(await round(losesLogins && rounds % 10 === 9)));
+      const told = await round(losesLogins && rounds % 10 === 9);
+      arrivals.push(told.arrival);
+      taps.push(...told.taps);
       if ((rounds + 1) % 10 === 0) console.error(`  ${rounds + 1} of ${count}`);
     }
     if (rounds < count) console.error(`  time is up after ${rounds} of ${count}`);
-    runs.push({ weather, taps, seen: await seen() });
+    runs.push({ weather, arrivals, taps, seen: await seen() });
     console.log(table(runs.at(-1)));
   }
   console.log(verdicts(...runs));

@@ -16,10 +16,11 @@ const HOPS = new Set(["/v1/wechat/oauth/authorize", "/wechat/auth-jump"]);
 const PHONE = { viewport: { width: 390, height: 800 }, hasTouch: true };
 
 /**
- * @typedef {"first"|"known"|"again"} Kind
- *   first: WeChat is asked who the payer is, by leaving the page and coming back, and for the payment;
- *   known: the page knows who the payer is, and WeChat is asked for the payment;
- *   again: the cashier was closed, and opens with the same payment
+ * @typedef {"first"|"again"|"stranger"} Kind
+ *   first: the page learnt who the payer is when it was opened, and WeChat is asked for the payment;
+ *   again: the cashier was closed, and opens with the same payment;
+ *   stranger: what the page asked when it was opened led to nothing: WeChat is asked who the payer is, by
+ *   leaving the page and coming back, and for the payment
  *
  * @typedef {object} Tap
  * @property {Kind} kind
@@ -30,6 +31,10 @@ const PHONE = { viewport: { width: 390, height: 800 }, hasTouch: true };
  * @property {import("./stopwatch.js").Note[]} notes  the calls to WeChat in between
  * @property {number} began      as `Date.now()` tells it
  * @property {number} ended
+ *
+ * @typedef {object} Arrival
+ * @property {number} total_ms   from opening the link until the button could be tapped, as seen from outside
+ * @property {number} wechat_ms  of that, until WeChat had said who the payer is
  */
 
 /**
@@ -76,25 +81,12 @@ function measure() {
   }
 }
 
-/** Runs in a page that WeChat's login led to. */
-async function logIn({ order_id, client_secret, code, state }) {
-  const answer = await fetch("/v1/wechat/oauth/openid", {
-    method: "POST",
-    headers: { Authorization: `Bearer ${client_secret}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ code, state }),
-  });
-  if (!answer.ok) throw new Error(`the login was refused: ${await answer.text()}`);
-  const { app_id, openid } = await answer.json();
-  sessionStorage.setItem(`everpaid-openid:${app_id}:${order_id}`, openid);
-}
-
 /**
  * @param {import("playwright-core").Browser} browser
  * @param {ReturnType<typeof import("../../tests/browser/shop.js").shopOf>} shop
  * @param {Awaited<ReturnType<typeof import("./stopwatch.js").startStopwatch>>} stopwatch
- * @param {string} inside  where pages are as WeChat shows them
  */
-export function payers(browser, shop, stopwatch, inside) {
+export function payers(browser, shop, stopwatch) {
   /** Somebody who was never here: nothing is in the browser's cache. */
   async function newPayer() {
     const page = await newPage(browser, PHONE);
@@ -111,6 +103,8 @@ export function payers(browser, shop, stopwatch, inside) {
   }
 
   const payButton = (page) => page.getByRole("button", { name: "微信支付", exact: true });
+
+  const took = (calls) => calls.filter(({ lost }) => !lost).reduce((sum, { took_ms }) => sum + took_ms, 0);
 
   /** Until a person could tap. */
   async function isPainted(page) {
@@ -142,7 +136,6 @@ export function payers(browser, shop, stopwatch, inside) {
       const shown = await page.locator("h1").textContent().catch(() => "nothing");
       console.error(`  a ${kind} tap never reached the cashier; the page shows: ${shown}`);
     }
-    const took = (calls) => calls.filter(({ lost }) => !lost).reduce((sum, { took_ms }) => sum + took_ms, 0);
     const within = took(notes.filter(({ call }) => call !== "authorize"));
     return {
       kind,
@@ -156,52 +149,52 @@ export function payers(browser, shop, stopwatch, inside) {
     };
   }
 
+  /** Opens an order's link, and waits until it could be paid. @returns {Promise<Arrival>} */
+  async function arrive(page, order) {
+    await stopwatch.notes();
+    const began = performance.now();
+    await page.goto(order.wechat_url);
+    await isPainted(page);
+    const total_ms = performance.now() - began;
+    return { total_ms, wechat_ms: took(await stopwatch.notes()) };
+  }
+
   /**
    * An order's first tap, and one more after the cashier was closed.
    * @param {boolean} losesLogin  the answer to who the payer is never comes
-   * @returns {Promise<Tap[]>}
+   * @returns {Promise<{arrival: Arrival, taps: Tap[]}>}
    */
   async function firstAndAgain(losesLogin) {
     const order = await shop.place();
     const page = await newPayer();
     try {
-      await page.goto(order.wechat_url);
-      await isPainted(page);
       if (losesLogin) stopwatch.loseNextLogin();
+      const arrival = await arrive(page, order);
       const first = await tap(page, "first");
-      if (first.total_ms === Infinity) return [first];
+      if (first.total_ms === Infinity) return { arrival, taps: [first] };
       await cashierOf(page).getByRole("button", { name: "取消" }).click();
       await isPainted(page);
-      return [first, await tap(page, "again")];
+      return { arrival, taps: [first, await tap(page, "again")] };
     } finally {
       await page.context().close();
     }
   }
 
-  /**
-   * The tap of somebody whom page and server know. Nobody tapped here before the login, so the page would not
-   * use its code; it is brought to the server, and what the page would remember is written down, from outside.
-   * @returns {Promise<Tap[]>}
-   */
-  async function known() {
+  /** The tap of somebody whom neither page nor server knows. @returns {Promise<Tap>} */
+  async function stranger() {
     const order = await shop.place();
     const page = await newPayer();
     try {
-      const arrived = await page.goto(`${inside}/v1/wechat/oauth/authorize?client_secret=${order.client_secret}`);
-      const { searchParams } = new URL(arrived.url());
-      await page.evaluate(logIn, {
-        order_id: order.id,
-        client_secret: order.client_secret,
-        code: searchParams.get("code"),
-        state: searchParams.get("state"),
-      });
-      await page.reload();
+      const expired = { status: 400, contentType: "application/problem+json", body: '{"code":"authorization_expired"}' };
+      await page.route("**/v1/wechat/oauth/openid", (route) => route.fulfill(expired), { times: 1 });
+      await page.goto(order.wechat_url);
+      await page.getByText("微信登录已失效，请再点一次支付。").waitFor();
       await isPainted(page);
-      return [await tap(page, "known")];
+      return await tap(page, "stranger");
     } finally {
       await page.context().close();
     }
   }
 
-  return { firstAndAgain, known };
+  return { firstAndAgain, stranger };
 }

@@ -33,8 +33,8 @@ const refused = (code) => ({ kind: "payment_refused", failure: { code } });
 const notAuthorized = (code) => ({ kind: "authorization_refused", failure: { code } });
 const arrived = (authorizations) => ({ kind: "code_arrived", authorizations });
 const closed = (outcome) => ({ kind: "cashier_closed", outcome });
-const [PAY, QR, WECHAT, CONFIRM, BACK, AUTHORIZED, CAME_BACK, IMPATIENT, LOST] =
-  ["pay_tapped", "qr_tapped", "wechat_tapped", "confirm_tapped", "back_tapped", "authorized", "came_back", "ran_out_of_patience", "read_failed"].map((kind) => ({ kind }));
+const [PAY, QR, WECHAT, CONFIRM, BACK, LOGIN, AUTHORIZED, CAME_BACK, IMPATIENT, LOST] =
+  ["pay_tapped", "qr_tapped", "wechat_tapped", "confirm_tapped", "back_tapped", "authorization_wanted", "authorized", "came_back", "ran_out_of_patience", "read_failed"].map((kind) => ({ kind }));
 
 /** In WeChat, by a payer who is known already. */
 const KNOWN = { cashier: true, authorized: true };
@@ -62,7 +62,16 @@ check("R4.4 who is not known is sent to the login first, and nothing else begins
   "ready → authorizing → authorizing → authorizing → authorizing → authorizing → authorizing");
 check("R4.4 the page comes back with a code, and goes on", STRANGER, [read(order()), arrived(1), AUTHORIZED, told(CALLABLE)],
   "ready → authorizing → opening → calling");
-check("a code that nobody tapped for opens nothing", STRANGER, [read(order()), arrived(0), AUTHORIZED], "ready → authorizing → ready");
+check("R2.1 who has come is asked for at once, and opens nothing by that", STRANGER,
+  [read(order()), LOGIN, read(order()), arrived(0), CAME_BACK], "ready → authorizing → authorizing → authorizing → ready");
+check("a code that nobody tapped for opens nothing, until somebody taps", STRANGER,
+  [read(order()), arrived(0), AUTHORIZED, LOGIN, PAY, told(CALLABLE)], "ready → authorizing → ready → ready → opening → calling");
+check("who is not there to pay is not asked for", STRANGER,
+  [LOGIN, read(order("closed")), LOGIN, read(order("paid")), LOGIN], "loading → closed → closed → paid → paid");
+check("a login that nobody tapped for ends without a failure, and a tap begins anew", STRANGER,
+  [read(order()), LOGIN, IMPATIENT, arrived(0), notAuthorized("openid_unavailable"), PAY], "ready → authorizing → ready → authorizing → ready → authorizing");
+check("but who previews is told so", STRANGER,
+  [read(order()), arrived(0), notAuthorized("snapshot_user")], "ready → authorizing → failed");
 check("R2.8 a code that is worth nothing is asked for once more", STRANGER,
   [read(order()), arrived(1), notAuthorized("authorization_expired")], "ready → authorizing → authorizing");
 check("R2.8 and not a third time", STRANGER,
@@ -189,7 +198,7 @@ const SETTINGS = { api_url: "https://pay.example", client_secret: SECRET, order_
 function tabAt(address, isRefused = false) {
   const kept = new Map();
   const tab = { gone: [], history: { state: null, replaceState: (_, __, to) => (tab.location.href = new URL(to, tab.location.href).href) } };
-  tab.location = { href: address, assign: (to) => tab.gone.push(to) };
+  tab.location = { href: address, assign: (to) => tab.gone.push(to), replace: (to) => tab.gone.push("instead " + to) };
   Object.defineProperty(tab, "sessionStorage", {
     get: () => {
       if (isRefused) throw new Error("refused");
@@ -242,6 +251,21 @@ test("a code that this tab did not ask for is foreign, and a page that is loaded
 
 check("a foreign code opens nothing and makes nobody known", STRANGER,
   [read(order()), { ...arrived(0), foreign: true }, PAY], "ready → ready → authorizing");
+
+test("R2.1 a page asks at once only if it neither comes back from asking nor forgets that it did", () => {
+  const tab = tabAt("https://shop.example/");
+  const payer = authorization(SETTINGS, tab);
+  assert.equal(payer.arrival(), null);
+  assert.ok(payer.mayAskAtOnce());
+  payer.leave(0);
+  assert.equal(new URL(tab.gone[0].replace("instead ", "")).pathname, "/v1/wechat/oauth/authorize", "the way back leads not through it");
+  assert.ok(!authorization(SETTINGS, tab).mayAskAtOnce(), "it came back without a code");
+  tab.location.href = "https://shop.example/?code=0a&state=B2";
+  const back = authorization(SETTINGS, tab);
+  assert.deepEqual(back.arrival(), { code: "0a", state: "B2", authorizations: 0, foreign: false });
+  assert.ok(!back.mayAskAtOnce());
+  assert.ok(!authorization(SETTINGS, tabAt("https://shop.example/", true)).mayAskAtOnce(), "storage is refused");
+});
 
 test("where storage is refused nothing breaks and nothing loops", () => {
   const tab = tabAt("https://shop.example/?code=0a&state=B2", true);

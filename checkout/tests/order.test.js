@@ -173,8 +173,8 @@ const WITHOUT_THE_WORD = [
 ];
 
 const MINE = payment("awaiting_payment", { id: "pay_3", method: "mini_program", call_up: { package: "prepay_id=wx1" } });
-const [QR, WECHAT, CAME_BACK, AUTHORIZED] =
-  ["qr_tapped", "wechat_tapped", "came_back", "authorized"].map((kind) => ({ kind }));
+const [QR, WECHAT, CAME_BACK, AUTHORIZED, LOGIN] =
+  ["qr_tapped", "wechat_tapped", "came_back", "authorized", "authorization_wanted"].map((kind) => ({ kind }));
 
 /** The same inside WeChat, where more can happen: fewer payments and times, or the walk takes minutes. */
 const WITHOUT_THE_WORD_IN_WECHAT = [
@@ -187,7 +187,7 @@ const WITHOUT_THE_WORD_IN_WECHAT = [
   ...["authorization_expired", "snapshot_user"].map((code) => ({ kind: "authorization_refused", failure: { code } })),
   ...[0, 1].map((authorizations) => ({ kind: "code_arrived", authorizations })),
   ...["ok", "cancel", "failed"].map((outcome) => ({ kind: "cashier_closed", outcome })),
-  ...[PAY, QR, WECHAT, CONFIRM, BACK, CONFIRM_FAILED, IMPATIENT, CAME_BACK, AUTHORIZED],
+  ...[PAY, QR, WECHAT, CONFIRM, BACK, CONFIRM_FAILED, IMPATIENT, CAME_BACK, AUTHORIZED, LOGIN],
 ];
 
 /** Two states are one when they decide alike: by nothing in a reason, a hint or the payment inside the order. */
@@ -225,7 +225,7 @@ test("there is no path to paid without the server's status", () => {
 });
 
 test("R4.2 R7.1 outside WeChat nothing of its cashier ever begins", () => {
-  for (const state of walk(initial(), [...WITHOUT_THE_WORD, QR, WECHAT, AUTHORIZED, { kind: "code_arrived", authorizations: 1 }])) {
+  for (const state of walk(initial(), [...WITHOUT_THE_WORD, QR, WECHAT, AUTHORIZED, LOGIN, { kind: "code_arrived", authorizations: 1 }])) {
     assert.ok(!["authorizing", "calling", "silent"].includes(state.name), state.name);
     assert.equal(way(state), "native");
   }
@@ -260,6 +260,13 @@ test("waiting always ends", () => {
     if (!STATES[state.name].patience_ms) continue;
     assert.notEqual(reduce(state, IMPATIENT).name, state.name);
   }
+});
+
+test("who only looks opens nothing, however much is learnt about them", () => {
+  const isWished = ({ kind, authorizations }) => kind.endsWith("_tapped") || authorizations > 0;
+  const looked = walk(initial({ cashier: true }), WITHOUT_THE_WORD_IN_WECHAT.filter((event) => !isWished(event)));
+  assert.ok(looked.some(({ doing }) => doing === "authorizing") && looked.some(({ authorized }) => authorized));
+  for (const { doing } of looked) assert.ok(doing !== "opening" && doing !== "calling", doing);
 });
 
 test("R2.8 WeChat is asked who pays at most twice for one tap", () => {

@@ -35,10 +35,18 @@ async function inWechat(prepare = async () => {}) {
   const order = await shop.place();
   const page = await newPageIn(browser, PHONE);
   await prepare(page);
+  const seen = visits(page);
   await page.goto(order.wechat_url);
   await button(page, "微信支付").waitFor();
-  return { order, page };
+  return { order, page, seen };
 }
+
+/** Answers who the payer is with that; `times` says how often, without it for ever. */
+const answersLogin = (page, status, code, times) =>
+  page.route("**/v1/wechat/oauth/openid", (route) => route.fulfill({ status, contentType: "application/problem+json", body: JSON.stringify({ code }) }), { times });
+
+/** The same, where the login at the beginning led to nothing: a tap has to log in. */
+const strangerInWechat = () => inWechat((page) => answersLogin(page, 400, "authorization_expired", 1));
 
 /** Addresses of documents that the page went to, without their queries. */
 function visits(page) {
@@ -47,9 +55,11 @@ function visits(page) {
   return seen;
 }
 
-test("R1.1 R4.1 R4.3 R4.4 R5.1 R5.3 R6.1 R6.4 AC1 AC2 UX1 a tap logs in, calls up the cashier, and the server says 支付成功", async () => {
-  const { order, page } = await inWechat();
-  const seen = visits(page);
+const LOGIN = ["/v1/wechat/oauth/authorize", "/connect/oauth2/authorize", "/wechat/auth-jump", "/pay/cs_"];
+const paths = (seen) => seen.map(({ pathname }) => pathname.replace(/cs_.*/, "cs_"));
+
+test("R1.1 R4.1 R4.3 R5.1 R5.3 R6.1 R6.4 AC1 AC2 UX1 a tap calls up the cashier, and the server says 支付成功", async () => {
+  const { order, page, seen } = await inWechat();
   await page.evaluate(() => {
     const { invoke } = WeixinJSBridge;
     WeixinJSBridge.invoke = (...asked) => {
@@ -64,7 +74,7 @@ test("R1.1 R4.1 R4.3 R4.4 R5.1 R5.3 R6.1 R6.4 AC1 AC2 UX1 a tap logs in, calls u
   await cashierOf(page).getByRole("button", { name: "确认支付" }).waitFor();
   await shoot(page, "wechat-checkout-cashier");
 
-  assert.deepEqual(seen.map(({ pathname }) => pathname.replace(/cs_.*/, "cs_")), ["/v1/wechat/oauth/authorize", "/connect/oauth2/authorize", "/wechat/auth-jump", "/pay/cs_"]);
+  assert.deepEqual(paths(seen), ["/pay/cs_", ...LOGIN], "the login was before the tap");
   assert.equal(new URL(page.url()).search, "");
   await payInTheCashier(page);
   await heading(page, "支付成功").waitFor();
@@ -77,12 +87,18 @@ test("R1.1 R4.1 R4.3 R4.4 R5.1 R5.3 R6.1 R6.4 AC1 AC2 UX1 a tap logs in, calls u
   assert.deepEqual(page.problems, []);
 });
 
-test("R2.1 R2.2 R2.5 R2.6 R2.7 who pays is learnt by a silent login, and kept in this tab only", async () => {
-  const { order, page } = await inWechat();
-  const seen = visits(page);
-  assert.deepEqual(await openidsIn(page), [], "looking asks nobody");
+test("R4.4 who is not known logs in by the tap, and needs no second one", async () => {
+  const { page, seen } = await strangerInWechat();
+  const before = seen.length;
   await button(page, "微信支付").click();
-  await cashierOf(page).getByRole("button", { name: "取消" }).waitFor();
+  await payInTheCashier(page);
+  await heading(page, "支付成功").waitFor();
+  assert.deepEqual(paths(seen).slice(before), LOGIN);
+});
+
+test("R2.1 R2.2 R2.5 R2.6 R2.7 who pays is learnt by a silent login, and kept in this tab only", async () => {
+  const { order, page, seen } = await inWechat();
+  assert.equal((await shop.read(order.id)).payment, null, "looking opens nothing");
   const toWechat = seen.find(({ pathname }) => pathname === "/connect/oauth2/authorize");
   assert.match(toWechat.href, /\?appid=wx\w+&redirect_uri=[^&]+&response_type=code&scope=snsapi_base&state=[0-9A-Za-z]{32}$/);
   assert.ok(seen.at(-1).searchParams.get("code"), "the page was given a code");
@@ -228,20 +244,19 @@ test("R6.5 the server's word ends it: a receipt, and the way back to the shop", 
 });
 
 test("R2.8 a code that is worth nothing is asked for once more, and never in a loop", async () => {
-  const { page } = await inWechat();
-  const seen = visits(page);
-  const expired = (route) => route.fulfill({ status: 400, contentType: "application/problem+json", body: JSON.stringify({ code: "authorization_expired" }) });
-  await page.route("**/v1/wechat/oauth/openid", expired);
+  const { page, seen } = await inWechat((page) => answersLogin(page, 400, "authorization_expired"));
+  const authorizations = () => seen.filter(({ pathname }) => pathname === "/v1/wechat/oauth/authorize").length;
+  await page.getByText("微信登录已失效，请再点一次支付。").waitFor();
+  assert.equal(authorizations(), 1, "once before anybody tapped");
   await button(page, "微信支付").click();
   await page.getByText("微信登录没有成功").waitFor();
-  const authorizations = () => seen.filter(({ pathname }) => pathname === "/v1/wechat/oauth/authorize").length;
-  assert.equal(authorizations(), 2);
+  assert.equal(authorizations(), 3);
   await shoot(page, "wechat-checkout-authorization-expired");
   await page.unroute("**/v1/wechat/oauth/openid");
-  await page.route("**/v1/wechat/oauth/openid", expired, { times: 1 });
+  await answersLogin(page, 400, "authorization_expired", 1);
   await button(page, "重新支付").click();
   await cashierOf(page).getByRole("button", { name: "确认支付" }).waitFor();
-  assert.equal(authorizations(), 4, "once more was enough");
+  assert.equal(authorizations(), 5, "once more was enough");
 });
 
 test("R2.8 a code that nobody asked for here opens nothing", async () => {
@@ -254,12 +269,13 @@ test("R2.8 a code that nobody asked for here opens nothing", async () => {
 });
 
 test("R2.8 a link with somebody else's code in it makes nobody that somebody", async () => {
-  const { order, page: theirs } = await inWechat();
+  const order = await shop.place();
+  const theirs = await newPageIn(browser, PHONE);
   const answers = visits(theirs);
   // Their code is good and never brought: their page is stopped before it asks what it is worth.
-  await theirs.route("**/v1/wechat/oauth/openid", (route) => route.abort());
-  await button(theirs, "微信支付").click();
-  await theirs.waitForURL((url) => url.pathname.startsWith("/pay/"));
+  const stopped = new Promise((tell) => theirs.route("**/v1/wechat/oauth/openid", (route) => (route.abort(), tell())));
+  await theirs.goto(order.wechat_url);
+  await stopped;
   const link = answers.findLast(({ searchParams }) => searchParams.has("code")).href;
 
   const page = await newPageIn(browser, PHONE);
@@ -285,9 +301,10 @@ test("R2.8 a link with somebody else's code in it makes nobody that somebody", a
 });
 
 test("who only previews the page is told how to see all of it", async () => {
-  const { page } = await inWechat();
-  await page.route("**/v1/wechat/oauth/openid", (route) => route.fulfill({ status: 403, contentType: "application/problem+json", body: JSON.stringify({ code: "snapshot_user" }) }));
-  await button(page, "微信支付").click();
+  const order = await shop.place();
+  const page = await newPageIn(browser, PHONE);
+  await answersLogin(page, 403, "snapshot_user");
+  await page.goto(order.wechat_url);
   await page.getByText("使用完整服务").waitFor();
 });
 
@@ -324,8 +341,7 @@ test("R2.4 R2.5 what comes back forged, over-long or to a foreign place is a pag
 });
 
 test("P15 back, reload and a second load of the callback leave one payment and one page that works", async () => {
-  const { order, page } = await inWechat();
-  const seen = visits(page);
+  const { order, page, seen } = await inWechat();
   await button(page, "微信支付").click();
   await cashierOf(page).getByRole("button", { name: "取消" }).click();
   const callback = seen.at(-1).href;
@@ -384,6 +400,9 @@ test("two people at once: the second one's payment replaces the first one's, and
   for (const page of [first, second]) await page.goto(order.wechat_url);
   await second.getByText("模拟微信").first().click();
   await second.getByRole("button", { name: "小红" }).click();
+  await button(second, "微信支付").waitFor();
+  await second.evaluate(() => sessionStorage.clear()); // somebody else's phone
+  await second.reload();
   await button(first, "微信支付").click();
   await cashierOf(first).getByRole("button", { name: "确认支付" }).waitFor();
   await button(second, "微信支付").click();
