@@ -40,7 +40,7 @@ export const COPY = Object.freeze({
     ready_elsewhere: "此订单已在别的设备上发起支付。改用扫码，会先关闭那一次支付。",
     cashier_ready_elsewhere: "此订单已生成付款二维码。在这里支付，会先关闭那个二维码。",
     hint_cancelled: "支付未完成，可重新支付。",
-    hint_authorize_again: "微信登录已失效，请再点一次支付。",
+    hint_authorize_again: "微信登录未完成，点击支付时会重新登录。",
     hint_replaced: "上一个二维码已失效，可以重新发起支付。",
 
     opening_title: "正在生成付款二维码…",
@@ -173,7 +173,7 @@ export const COPY = Object.freeze({
     ready_elsewhere: "A payment was started on another device. Switching to a QR code closes that one first.",
     cashier_ready_elsewhere: "A QR code was made for this order. Paying here closes that one first.",
     hint_cancelled: "The payment was not completed. You can pay again.",
-    hint_authorize_again: "The WeChat login is no longer valid. Please tap once more to pay.",
+    hint_authorize_again: "The WeChat login was not completed. Tapping to pay logs in again.",
     hint_replaced: "The previous QR code no longer works. You can start again.",
 
     opening_title: "Preparing your QR code…",

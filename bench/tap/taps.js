@@ -188,7 +188,7 @@ export function payers(browser, shop, stopwatch) {
       const expired = { status: 400, contentType: "application/problem+json", body: '{"code":"authorization_expired"}' };
       await page.route("**/v1/wechat/oauth/openid", (route) => route.fulfill(expired), { times: 1 });
       await page.goto(order.wechat_url);
-      await page.getByText("微信登录已失效，请再点一次支付。").waitFor();
+      await page.getByText("微信登录未完成，点击支付时会重新登录。").waitFor();
       await isPainted(page);
       return await tap(page, "stranger");
     } finally {

@@ -246,7 +246,7 @@ test("R6.5 the server's word ends it: a receipt, and the way back to the shop", 
 test("R2.8 a code that is worth nothing is asked for once more, and never in a loop", async () => {
   const { page, seen } = await inWechat((page) => answersLogin(page, 400, "authorization_expired"));
   const authorizations = () => seen.filter(({ pathname }) => pathname === "/v1/wechat/oauth/authorize").length;
-  await page.getByText("微信登录已失效，请再点一次支付。").waitFor();
+  await page.getByText("微信登录未完成，点击支付时会重新登录。").waitFor();
   assert.equal(authorizations(), 1, "once before anybody tapped");
   await button(page, "微信支付").click();
   await page.getByText("微信登录没有成功").waitFor();
@@ -263,7 +263,7 @@ test("R2.8 a code that nobody asked for here opens nothing", async () => {
   const order = await shop.place();
   const page = await newPageIn(browser, PHONE);
   await page.goto(`${order.wechat_url}?code=0forged&state=${"A".repeat(32)}`);
-  await page.getByText("微信登录已失效，请再点一次支付。").waitFor();
+  await page.getByText("微信登录未完成，点击支付时会重新登录。").waitFor();
   assert.equal(new URL(page.url()).search, "");
   assert.equal((await shop.read(order.id)).payment, null);
 });
@@ -282,7 +282,7 @@ test("R2.8 a link with somebody else's code in it makes nobody that somebody", a
   const exchanges = [];
   page.on("request", (request) => request.url().endsWith("/wechat/oauth/openid") && exchanges.push(request));
   await page.goto(link);
-  await page.getByText("微信登录已失效，请再点一次支付。").waitFor();
+  await page.getByText("微信登录未完成，点击支付时会重新登录。").waitFor();
   await shoot(page, "wechat-checkout-foreign-code");
   assert.equal(new URL(page.url()).search, "");
   assert.deepEqual([exchanges.length, await openidsIn(page)], [0, []], "the code was brought nowhere");
