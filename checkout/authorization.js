@@ -11,6 +11,7 @@
 export function authorization({ api_url, client_secret, order_id, app_id }, host = window) {
   const openidKey = "everpaid-openid:" + app_id + ":" + order_id;
   const triesKey = "everpaid-authorizations:" + order_id;
+  const atOnceKey = "everpaid-asked-at-once:" + order_id;
   /** What is remembered where storage is refused: until the page is left. @type {Record<string, string>} */
   const here = {};
 
@@ -55,22 +56,25 @@ export function authorization({ api_url, client_secret, order_id, app_id }, host
     return address;
   }
 
-  const hasAsked = recall(triesKey) !== "";
+  /** What `triesKey` was when the code arrived. */
+  let asked = "";
 
   return {
     openid: () => recall(openidKey),
 
     /**
-     * May this page ask who pays before anybody taps? Not if it comes back from asking, or cannot remember that
-     * it does: it would ask for ever.
+     * May this page ask who pays before anybody taps? Once in a tab, whatever came of it, and not if the tab
+     * cannot remember that: it would ask for ever.
      */
-    mayAskAtOnce: () => !hasAsked && remembers(),
+    mayAskAtOnce: () => recall(atOnceKey) === "" && remembers(),
 
     /** @param {string} openid */
     remember: (openid) => keep(openidKey, openid),
 
-    /** The code is known for what it was worth. */
-    settled: () => keep(triesKey, ""),
+    /** The code that arrived is known for what it was worth; a tap may have asked anew since. */
+    settled() {
+      if (recall(triesKey) === asked) keep(triesKey, "");
+    },
 
     forget: () => keep(openidKey, ""),
 
@@ -85,7 +89,7 @@ export function authorization({ api_url, client_secret, order_id, app_id }, host
       const query = new URL(host.location.href).searchParams;
       const code = query.get("code");
       const state = query.get("state");
-      const asked = recall(triesKey);
+      asked = recall(triesKey);
       if (!code || !state) {
         keep(triesKey, "");
         return null;
@@ -105,10 +109,9 @@ export function authorization({ api_url, client_secret, order_id, app_id }, host
       const own = ownAddress();
       // Without `return_to` the server leads back to its own page of this order.
       if (!own.pathname.endsWith("/pay/" + client_secret)) query.set("return_to", own.href.split("#")[0]);
-      const login = api_url + "/v1/wechat/oauth/authorize?" + query;
-      // Who did not ask for it is not led back through it either.
-      if (authorizations === 0) host.location.replace(login);
-      else host.location.assign(login);
+      if (authorizations === 0) keep(atOnceKey, "1");
+      // The page stays behind: where WeChat cannot log anybody in, the payer goes back to it.
+      host.location.assign(api_url + "/v1/wechat/oauth/authorize?" + query);
     },
   };
 }

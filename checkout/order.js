@@ -192,7 +192,7 @@ function learn(state, event) {
       return having(state, { doing: "authorizing", authorizations: 0 });
     case "code_arrived":
       if (!state.cashier || !state.order || state.order.status !== "pending" || state.doing) return state;
-      if (event.foreign) return having(state, { hint: "authorize_again" });
+      if (event.foreign) return state.authorized ? state : having(state, { hint: "authorize_again" });
       return having(state, { doing: "exchanging", authorizations: event.authorizations });
     case "authorized":
       if (state.doing !== "exchanging") return having(state, { authorized: true });

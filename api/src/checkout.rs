@@ -1,4 +1,4 @@
-//! The payer's page. Looking at it has no effect.
+//! The payer's page. Fetching it has no effect.
 
 use axum::{
     extract::{Path, State},

@@ -17,8 +17,9 @@ use sha2::{Digest, Sha256};
 
 use crate::app::App;
 
-/// How many authorisations an order may begin in an hour, and how many codes may be brought for it.
-const TRIES_MAX: u64 = 20;
+/// How many authorisations an order may begin in an hour, and how many codes may be brought for it. Inside WeChat
+/// whoever opens an order's page begins one, and a link may be sent to a chat of many.
+const TRIES_MAX: u64 = 100;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// What stands for the order's client secret in a stored address.

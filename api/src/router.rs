@@ -52,7 +52,7 @@ pub fn router(app: App) -> Router {
             "/v1/wechat/notifications/{merchant}",
             post(notifications::receive).layer(DefaultBodyLimit::max(BODY_MAX)),
         )
-        // The payer's page. Looking has no effect: WeChat's scanners fetch links too.
+        // The payer's page. Fetching it has no effect: WeChat's scanners fetch links too.
         .route("/pay/{client_secret}", get(checkout::page).layer(CompressionLayer::new()))
         // The payer comes back from WeChat.
         .route("/wechat/auth-jump", get(payer::auth_jump::jump))

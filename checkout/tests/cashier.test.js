@@ -198,7 +198,7 @@ const SETTINGS = { api_url: "https://pay.example", client_secret: SECRET, order_
 function tabAt(address, isRefused = false) {
   const kept = new Map();
   const tab = { gone: [], history: { state: null, replaceState: (_, __, to) => (tab.location.href = new URL(to, tab.location.href).href) } };
-  tab.location = { href: address, assign: (to) => tab.gone.push(to), replace: (to) => tab.gone.push("instead " + to) };
+  tab.location = { href: address, assign: (to) => tab.gone.push(to) };
   Object.defineProperty(tab, "sessionStorage", {
     get: () => {
       if (isRefused) throw new Error("refused");
@@ -243,7 +243,9 @@ test("a code that this tab did not ask for is foreign, and a page that is loaded
     tab.location.href = back;
     assert.equal(authorization(SETTINGS, tab).arrival().foreign, false);
   }
+  tab.location.href = back;
   const payer = authorization(SETTINGS, tab);
+  payer.arrival();
   payer.settled();
   tab.location.href = back;
   assert.equal(payer.arrival().foreign, true, "what it was worth is known");
@@ -252,20 +254,38 @@ test("a code that this tab did not ask for is foreign, and a page that is loaded
 check("a foreign code opens nothing and makes nobody known", STRANGER,
   [read(order()), { ...arrived(0), foreign: true }, PAY], "ready → ready → authorizing");
 
-test("R2.1 a page asks at once only if it neither comes back from asking nor forgets that it did", () => {
+test("R2.1 a tab asks at once no more than once, and not if it forgets that it did", () => {
   const tab = tabAt("https://shop.example/");
   const payer = authorization(SETTINGS, tab);
   assert.equal(payer.arrival(), null);
   assert.ok(payer.mayAskAtOnce());
   payer.leave(0);
-  assert.equal(new URL(tab.gone[0].replace("instead ", "")).pathname, "/v1/wechat/oauth/authorize", "the way back leads not through it");
-  assert.ok(!authorization(SETTINGS, tab).mayAskAtOnce(), "it came back without a code");
+  assert.equal(new URL(tab.gone[0]).pathname, "/v1/wechat/oauth/authorize");
+  const empty = authorization(SETTINGS, tab);
+  assert.deepEqual([empty.arrival(), empty.mayAskAtOnce()], [null, false], "it came back without a code");
+  authorization(SETTINGS, tab).leave(0);
   tab.location.href = "https://shop.example/?code=0a&state=B2";
   const back = authorization(SETTINGS, tab);
   assert.deepEqual(back.arrival(), { code: "0a", state: "B2", authorizations: 0, foreign: false });
-  assert.ok(!back.mayAskAtOnce());
+  back.settled();
+  assert.ok(!authorization(SETTINGS, tab).mayAskAtOnce(), "whatever the code was worth");
   assert.ok(!authorization(SETTINGS, tabAt("https://shop.example/", true)).mayAskAtOnce(), "storage is refused");
 });
+
+test("a code whose worth is told late does not undo a tap that asked since", () => {
+  const tab = tabAt("https://shop.example/");
+  authorization(SETTINGS, tab).leave(0);
+  tab.location.href = "https://shop.example/?code=0a&state=B2";
+  const payer = authorization(SETTINGS, tab);
+  payer.arrival();
+  payer.leave(1);
+  payer.settled();
+  tab.location.href = "https://shop.example/?code=0c&state=D4";
+  assert.equal(authorization(SETTINGS, tab).arrival().authorizations, 1);
+});
+
+check("a callback that is loaded twice leaves the payer known", { cashier: true, authorized: true },
+  [read(order()), { ...arrived(0), foreign: true }, PAY, told(CALLABLE)], "ready → ready → opening → calling");
 
 test("where storage is refused nothing breaks and nothing loops", () => {
   const tab = tabAt("https://shop.example/?code=0a&state=B2", true);

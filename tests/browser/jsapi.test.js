@@ -87,6 +87,20 @@ test("R1.1 R4.1 R4.3 R5.1 R5.3 R6.1 R6.4 AC1 AC2 UX1 a tap calls up the cashier,
   assert.deepEqual(page.problems, []);
 });
 
+test("where WeChat logs nobody in, the page is left behind and the payer goes back to it", async () => {
+  const order = await shop.place();
+  const page = await newPageIn(browser, PHONE);
+  await page.route("**/v1/wechat/oauth/authorize?*", (route) => route.fulfill({ status: 502, body: "bad gateway" }));
+  await page.goto(order.wechat_url);
+  await page.getByText("bad gateway").waitFor();
+  await page.goBack();
+  await button(page, "微信支付").waitFor();
+  await page.reload();
+  await button(page, "微信支付").waitFor();
+  await button(page, "改用扫码支付").click();
+  await page.locator("img[src*='qr.svg']").waitFor();
+});
+
 test("R4.4 who is not known logs in by the tap, and needs no second one", async () => {
   const { page, seen } = await strangerInWechat();
   const before = seen.length;
@@ -347,6 +361,7 @@ test("P15 back, reload and a second load of the callback leave one payment and o
   const callback = seen.at(-1).href;
   await page.goto(callback); // WeChat loads it twice now and then
   await button(page, "微信支付").waitFor();
+  assert.equal(await page.getByText("微信登录未完成").count(), 0, "the payer is known");
   assert.equal(new URL(page.url()).search, "");
   await page.reload();
   await button(page, "微信支付").click();
@@ -397,7 +412,10 @@ test("R7.1 a desktop and a phone at once: one replaces the other, nothing is ope
 test("two people at once: the second one's payment replaces the first one's, and one is paid", async () => {
   const order = await shop.place();
   const [first, second] = [await newPageIn(browser, PHONE), await newPageIn(browser, PHONE)];
-  for (const page of [first, second]) await page.goto(order.wechat_url);
+  for (const page of [first, second]) {
+    await page.goto(order.wechat_url);
+    await button(page, "微信支付").waitFor();
+  }
   await second.getByText("模拟微信").first().click();
   await second.getByRole("button", { name: "小红" }).click();
   await button(second, "微信支付").waitFor();

@@ -759,18 +759,18 @@ async fn a_mini_program_logs_its_payer_in_who_then_pays() {
 }
 
 #[tokio::test]
-async fn an_order_begins_no_more_than_twenty_authorisations_in_an_hour() {
+async fn an_order_begins_no_more_than_a_hundred_authorisations_in_an_hour() {
     for system in TestSystem::each().await {
         let (order, other) = (system.place_order("T-1").await, system.place_order("T-2").await);
         let browser = Browser::of("xiaoming");
-        for _ in 0..20 {
+        for _ in 0..100 {
             browser.leaves(&system, &order).await;
         }
         let answered = browser.visit(&authorize_url(&system, &order, None)).await;
         is_page(&answered, 429, "授权次数过多", "Too many sign-ins");
         assert!(leads_back(&answered, &system, &order));
         browser.leaves(&system, &other).await;
-        for number in 0..20 {
+        for number in 0..100 {
             let asked = json!({ "code": format!("nonsense{number}") });
             is_problem(&system.post(LOGIN, &order.client_secret, &asked).await, 400, "authorization_expired");
         }
@@ -781,7 +781,7 @@ async fn an_order_begins_no_more_than_twenty_authorisations_in_an_hour() {
             (&answered.body["retryable"], &answered.headers["retry-after"]),
             (&json!(true), &"3600".parse().unwrap())
         );
-        assert_eq!(system.written().await, [21, 20, 0]);
+        assert_eq!(system.written().await, [101, 100, 0]);
 
         system.advance(Duration::from_secs(60 * 60)).await;
         let code = browser.authorizes(&system, &order).await;
