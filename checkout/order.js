@@ -16,7 +16,7 @@
  *   code_url?: string, code_url_expires_at?: string, call_up?: CallUp, transaction_id?: string,
  *   failure?: Failure}} Payment
  * @typedef {{id: string, status: OrderStatus, amount: Amount, description: string, created_at: string,
- *   expires_at: string, paid_at: string|null, return_url: string|null, merchant: {name: string},
+ *   expires_at: string, paid_at: string|null, return_url: string|null, merchant: {name: string, support?: string},
  *   payment: Payment|null}} Order
  * @typedef {{code: string, message?: string, request_id?: string}} Failure
  *

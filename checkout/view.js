@@ -166,6 +166,7 @@ export function createView(document, page) {
       h("p", { class: "how" }, h("b", {}, t("scan_text")), h("span", {}, t("scan_note"))),
       simulatorLink(),
       state.hint === "not_yet" && h("p", { class: "note", role: "status" }, t("hint_not_yet")),
+      state.hint === "not_yet" && support(),
       button("confirm", checkout.confirm),
       wayOut(),
       elsewhere(),
@@ -176,6 +177,7 @@ export function createView(document, page) {
       mark("question"),
       title(),
       say("silent_text"),
+      support(),
       payButton("call_again"),
       may(state, "confirm") && button("confirm", checkout.confirm),
       button("qr", checkout.qr, "quiet"),
@@ -186,14 +188,15 @@ export function createView(document, page) {
       mark("question"),
       title(),
       say("unclear_text"),
+      support(),
       may(state, "confirm") && button("confirm_again", checkout.confirm),
       state.payment !== null && state.payment.status !== "succeeded" && button("unpaid", checkout.back, "quiet"),
     ],
-    failed: () => [mark("alert"), title(), reason(), payButton("retry"), wayOut(), elsewhere()],
+    failed: () => [mark("alert"), title(), reason(), support(), payButton("retry"), wayOut(), elsewhere()],
 
-    expired: () => [mark("wait"), title(), say("expired_text"), backToShop()],
-    closing: () => [spinner(), title(), say("closing_text")],
-    closed: () => [mark("stop"), title(), say("closed_text"), backToShop()],
+    expired: () => [mark("wait"), title(), say("expired_text"), support(), backToShop()],
+    closing: () => [spinner(), title(), say("closing_text"), support()],
+    closed: () => [mark("stop"), title(), say("closed_text"), support(), backToShop()],
     paid: () => [
       mark("paid"),
       title(),
@@ -341,6 +344,12 @@ export function createView(document, page) {
       h("p", {}, t("failed_reason", { reason: words })),
       request_id ? h("p", { class: "support" }, t("support_code", { code: request_id })) : null,
     );
+  }
+
+  /** How the shop is reached, wherever the payer may have paid without our knowing it. */
+  function support() {
+    const words = state.order && state.order.merchant.support;
+    return words ? h("p", { class: "support" }, t("support", { support: words })) : null;
   }
 
   function receipt() {

@@ -46,6 +46,8 @@ pub struct Merchant {
     pub name: String,
     /// What payers read.
     pub display_name: String,
+    /// How they reach the merchant when something is unclear: a few words, such as a telephone number.
+    pub support: Option<String>,
     pub mchid: String,
     pub apps: Vec<MerchantApp>,
     pub trusted_keys: TrustedKeys,

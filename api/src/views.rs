@@ -12,7 +12,7 @@ use crate::app::Merchant;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Order {
     pub id: String,
-    pub merchant: MerchantName,
+    pub merchant: Payee,
     pub status: order::Status,
     pub amount: Amount,
     pub description: String,
@@ -34,7 +34,7 @@ pub(crate) struct Order {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OrderAtRest {
     pub id: String,
-    pub merchant: MerchantName,
+    pub merchant: Payee,
     pub status: order::Status,
     pub amount: Amount,
 }
@@ -60,8 +60,12 @@ pub(crate) struct OrderForShop {
 
 /// Who is paid.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct MerchantName {
+pub(crate) struct Payee {
     pub name: String,
+    /// How a payer reaches the merchant when it is unclear whether a payment went through, as the merchant
+    /// wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub support: Option<String>,
 }
 
 /// One try to pay an order.
@@ -203,7 +207,7 @@ impl Order {
         });
         Self {
             id: order.id.to_string(),
-            merchant: MerchantName { name: merchant.display_name.clone() },
+            merchant: merchant.into(),
             status: order.status,
             amount: order.amount.into(),
             description: order.description,
@@ -221,10 +225,16 @@ impl OrderAtRest {
     pub fn of(order: &order::Model, merchant: &Merchant) -> Self {
         Self {
             id: order.id.to_string(),
-            merchant: MerchantName { name: merchant.display_name.clone() },
+            merchant: merchant.into(),
             status: order.status,
             amount: order.amount.into(),
         }
+    }
+}
+
+impl From<&Merchant> for Payee {
+    fn from(merchant: &Merchant) -> Self {
+        Self { name: merchant.display_name.clone(), support: merchant.support.clone() }
     }
 }
 

@@ -96,6 +96,7 @@ pub struct Links {
 #[serde(deny_unknown_fields)]
 pub struct Merchant {
     pub display_name: String,
+    pub support: Option<String>,
     #[serde(deserialize_with = "text")]
     pub mchid: String,
     #[serde(deserialize_with = "text")]
@@ -377,6 +378,7 @@ impl Merchant {
         });
         Self {
             display_name: display_name.to_owned(),
+            support: None,
             mchid: credentials.mchid,
             certificate_serial: credentials.certificate_serial,
             private_key: Some(credentials.private_key.into()),
@@ -416,6 +418,11 @@ impl Merchant {
             key("out_trade_no_prefix")
         );
         ensure!(!self.apps.is_empty(), "{} must name at least one app", key("apps"));
+        ensure!(
+            self.support.as_deref().is_none_or(is_short_line),
+            "{} must be one line of at most {SUPPORT_CHARS_MAX} characters",
+            key("support")
+        );
         let api_keys = self.api_key_hashes.iter().map(|hash| {
             ApiKeyHash::from_hex(hash)
                 .filter(|hash| *hash != ApiKeyHash::of(""))
@@ -441,6 +448,7 @@ impl Merchant {
         Ok(api::Merchant {
             name: name.to_owned(),
             display_name: self.display_name.clone(),
+            support: self.support.clone(),
             mchid: self.mchid.clone(),
             apps,
             trusted_keys: self.trusted_keys(name)?,
@@ -600,6 +608,15 @@ impl<'de> Deserialize<'de> for App {
         }
         deserializer.deserialize_any(KindOrTable)
     }
+}
+
+/// More than that is no telephone number, and would push the buttons off a phone's screen.
+const SUPPORT_CHARS_MAX: usize = 80;
+
+fn is_short_line(text: &str) -> bool {
+    !text.trim().is_empty()
+        && text.chars().count() <= SUPPORT_CHARS_MAX
+        && !text.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'))
 }
 
 /// Is it an origin as browsers write it, and one that nobody on the way can speak for?

@@ -212,6 +212,7 @@ fn config(
     let mut merchant = Merchant::simulated("山茶小铺", credentials, &keys.api_key);
     let webhook = Webhook::private(&format!("{shop_url}/webhooks"), &keys.webhook_secret);
     merchant.webhooks.insert("shop".to_owned(), webhook);
+    merchant.support = Some("客服电话 020-0000-0000（9:00–21:00）".to_owned());
     merchant.origins.push(shop_url.to_owned());
     Ok(Config {
         listen: options.listen,

@@ -43,6 +43,7 @@ const SCANNABLE = payment("awaiting_payment", { code_url: "weixin://wxpay/bizpay
 const CALL_UP = { appId: "wx1", timeStamp: "1", nonceStr: "n", package: "prepay_id=wx1", signType: "RSA", paySign: "s" };
 const CALLABLE = payment("awaiting_payment", { method: "mini_program", call_up: CALL_UP });
 
+const MERCHANT = { name: "山茶小铺", support: "客服电话 020-0000-0000（9:00–21:00）" };
 const order = (status = "pending", payment = null, more = {}) => ({
   id: place.id,
   status,
@@ -52,7 +53,7 @@ const order = (status = "pending", payment = null, more = {}) => ({
   expires_at: at(115),
   paid_at: null,
   return_url: "https://shop.example/orders/7",
-  merchant: { name: "山茶小铺" },
+  merchant: MERCHANT,
   payment,
   ...more,
 });
@@ -60,7 +61,7 @@ const order = (status = "pending", payment = null, more = {}) => ({
 const afterTheTap = (asked) => order("pending", asked ? CALLABLE : null);
 const paid = (status) => order(status, payment("succeeded", { transaction_id: "4200001234202611221234567890" }), { paid_at: at(0) });
 /** All that the server tells of an order seven days after it came to rest. */
-const atRest = (status) => ({ id: place.id, status, amount: { total: 128000, currency: "CNY" }, merchant: { name: "山茶小铺" } });
+const atRest = (status) => ({ id: place.id, status, amount: { total: 128000, currency: "CNY" }, merchant: MERCHANT });
 const tap = (name) => (page) => page.getByRole("button", { name, exact: true }).click();
 const bridge = (answers) => `window.WeixinJSBridge = { invoke(name, parameters, answer) { ${answers} } };`;
 
@@ -82,6 +83,7 @@ const CASES = {
   opening: { act: tap("微信扫码支付") },
   opening_wechat: { in: IN.wechat, openid: true, act: tap("微信支付") },
   scan: { order: () => order("pending", SCANNABLE) },
+  scan_not_yet: { order: () => order("pending", SCANNABLE), confirms: SCANNABLE, act: tap("我已支付"), until: "暂未查到付款" },
   scan_phone: { in: IN.phone, order: () => order("pending", SCANNABLE) },
   scan_desktop_wechat: { in: IN.desktopWechat, openid: true, opens: SCANNABLE, order: (asked) => order("pending", asked ? SCANNABLE : null), act: tap("改用扫码支付") },
   qr_expired: { order: () => order("pending", { ...SCANNABLE, code_url_expires_at: at(-1) }) },
@@ -100,6 +102,9 @@ const CASES = {
   paid_long_ago: { order: () => atRest("paid") },
   gone: { order: () => null },
 };
+
+/** Wherever somebody may have paid without our knowing it, or nothing works, the shop can be reached. */
+const HELPED = /^(scan_not_yet|silent|unclear|failed|expired|closing|closed)/;
 
 /** Opens a case and brings it to its state. */
 async function reach(name) {
@@ -167,6 +172,7 @@ const narrow = { width: 320, height: 640 };
 for (const name of Object.keys(CASES)) {
   test(`P12 P13 P14 ${name}: zh and en, light and dark, 320 px, type at 200 %`, async () => {
     const page = await reach(name);
+    assert.equal(await page.getByText(`联系商家：${MERCHANT.support}`).count(), HELPED.test(name) ? 1 : 0);
     const wide = page.viewportSize();
     for (const language of ["zh", "en"]) {
       if (language === "en") await page.getByRole("button", { name: "Switch to English" }).click();

@@ -33,6 +33,8 @@ use crate::wire::Wire;
 pub const API_KEY: &str = "sk_test_teahouse";
 pub const OTHER_API_KEY: &str = "sk_test_bookshop";
 pub const MERCHANT: &str = "teahouse";
+/// What payers are told when something is unclear.
+pub const SUPPORT: &str = "客服电话 020-0000-0000";
 pub const OTHER_MERCHANT: &str = "bookshop";
 pub const UNBOUND_APP: &str = "wx00000000000000ff";
 pub const SERVICE_ACCOUNT: &str = "wx0000000000000001";
@@ -154,6 +156,7 @@ impl TestSystem {
             let credentials = simulator.merchant();
             let certificate = credentials.platform_certificate.clone();
             let mut merchant = Merchant::simulated(name, credentials, key);
+            merchant.support = Some(SUPPORT.to_owned());
             if let Some(pem) = certificate {
                 let file = certificates.path().join(format!("{name}.pem"));
                 std::fs::write(&file, pem).expect("a file");

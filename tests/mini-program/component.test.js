@@ -128,6 +128,7 @@ test("AC5 UX2 a failure says what to do, and what to tell the merchant", async (
   await page.until("failed");
   assert.equal(page.message, "这个订单的支付次数已用完，请联系商家重新下单。");
   assert.equal(page.component.data.support, "反馈给商家时请提供：req_1");
+  assert.equal(page.component.data.contact, "联系商家：客服电话 020-0000-0000");
   assert.equal(page.button, null, "another tap would end the same way");
 
   const another = showPage({});

@@ -24,7 +24,7 @@ export const order = (status = "pending", its_payment = null) => ({
   status,
   amount: { total: 3990, currency: "CNY" },
   description: "一壶龙井",
-  merchant: { name: "山茶小铺" },
+  merchant: { name: "山茶小铺", support: "客服电话 020-0000-0000" },
   created_at: "2026-11-22T06:00:00Z",
   expires_at: "2026-11-22T08:00:00Z",
   paid_at: null,

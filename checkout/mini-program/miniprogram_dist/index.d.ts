@@ -61,7 +61,8 @@ export interface Order {
   /** In whole fen. */
   amount: { total: number; currency: string };
   description: string;
-  merchant: { name: string };
+  /** `support`: how the merchant is reached, as the merchant wrote it; it may be left out. */
+  merchant: { name: string; support?: string };
   /** Left out, as what follows is null or empty, seven days after the order was paid or closed. */
   created_at?: string;
   expires_at?: string;

@@ -67,6 +67,7 @@ fn every_setting_is_in_the_example() {
         "previous_key",
         "previous_key_file",
         "display_name",
+        "support",
         "mchid",
         "certificate_serial",
         "private_key",
@@ -179,6 +180,23 @@ fn a_key_that_is_empty_or_opens_two_merchants_is_refused() {
     assert!(refusal(&merchant("a", "replace this")).contains("SHA-256"));
     let key = api::ApiKeyHash::of("sk_1").to_hex();
     assert!(refusal(&[merchant("a", &key), merchant("b", &key.to_uppercase())].concat()).contains("twice"));
+}
+
+#[test]
+fn what_payers_are_told_of_support_is_one_short_line() {
+    let refusal = |support: &str| {
+        let toml = format!(
+            "[merchants.a]\ndisplay_name = \"x\"\nsupport = \"{support}\"\nmchid = \"1\"\n\
+             certificate_serial = \"1\"\npublic_key_id = \"PUB_KEY_ID_1\"\npublic_key = \"x\"\n\
+             apps = {{ wx1 = \"mini_program\" }}\n"
+        );
+        format!("{:#}", read(&toml).unwrap().merchants_of_api().unwrap_err())
+    };
+    for wrong in ["", " ", "a\\nb", "a\\tb", "a\\u2028b", &"电".repeat(81)] {
+        assert!(refusal(wrong).contains("merchants.a.support must be one line"), "{wrong:?}");
+    }
+    // What is wrong with this merchant otherwise: its public key.
+    assert!(!refusal(&"电".repeat(80)).contains("support"));
 }
 
 #[test]

@@ -23,6 +23,7 @@ const { text } = require("./words");
  * @property {string} amount
  * @property {string} message
  * @property {string} support   what the payer can tell the merchant when it does not work
+ * @property {string} contact   how the merchant is reached, where the payer may need it
  * @property {string} button    "" when there is nothing to tap
  * @property {boolean} busy
  */
@@ -92,15 +93,22 @@ function screenOf(known, language) {
   const { order, ended, step } = known;
   const screen = nameOf(known);
   const amount = order ? yuan(order.amount.total) : "";
+  const support = order && order.merchant.support;
   const code = screen === "failed" && ended && ended.requestId;
   return {
     screen,
     amount,
     message: messageOf(known, screen, language),
     support: code ? text(language, "support_code", { code }) : "",
+    contact: mayNeedHelp(known, screen) && support ? text(language, "contact", { support }) : "",
     button: buttonOf(known, screen, amount, language),
     busy: step !== null && screen !== "paid",
   };
+}
+
+/** Where it did not work, and wherever the payer is asked not to pay again. @param {Known} known @param {Name} screen */
+function mayNeedHelp({ ended }, screen) {
+  return screen === "failed" || screen === "unknown" || screen === "closing" || screen === "closed" || (screen === "ready" && ended !== null);
 }
 
 /** @param {Known} known @param {Name} screen @param {Language} language */

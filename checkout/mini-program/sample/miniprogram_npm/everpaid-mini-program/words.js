@@ -42,6 +42,7 @@ const WORDS = Object.freeze({
     check: "再查一次",
     again: "重新连接",
     support_code: "反馈给商家时请提供：{code}",
+    contact: "联系商家：{support}",
   },
 
   en: {
@@ -83,6 +84,7 @@ const WORDS = Object.freeze({
     check: "Check again",
     again: "Try again",
     support_code: "For the merchant's support: {code}",
+    contact: "Contact the merchant: {support}",
   },
 });
 
