@@ -111,7 +111,7 @@ export const COPY = Object.freeze({
     failed_cashier_old: "当前微信版本不支持付款，请更新微信，或改用扫码支付。",
     failed_cashier_missing: "没有找到微信支付。请在手机微信中打开本页，或改用扫码支付。",
     support_code: "反馈给商家时请提供：{code}",
-    support: "联系商家：{support}",
+    support: "联系商家：",
 
     expired_title: "订单已过期",
     expired_text: "支付时间已过。请回到商家重新下单；如果您已经付款，请勿重复支付，结果会显示在这里。",
@@ -247,7 +247,7 @@ export const COPY = Object.freeze({
     failed_cashier_old: "This version of WeChat can't pay here. Please update WeChat, or use a QR code.",
     failed_cashier_missing: "WeChat Pay was not found. Please open this page in WeChat on a phone, or use a QR code.",
     support_code: "For the merchant's support: {code}",
-    support: "Contact the merchant: {support}",
+    support: "Contact the merchant: ",
 
     expired_title: "This order has expired",
     expired_text:

@@ -349,7 +349,7 @@ export function createView(document, page) {
   /** How the shop is reached, wherever the payer may have paid without our knowing it. */
   function support() {
     const words = state.order && state.order.merchant.support;
-    return words ? h("p", { class: "support" }, t("support", { support: words })) : null;
+    return words ? h("p", { class: "support" }, t("support"), h("b", {}, words)) : null;
   }
 
   function receipt() {
