@@ -77,6 +77,7 @@ export EVERPAID_TEST_REDIS="redis://127.0.0.1:$port"
 
 # --- the checks, the fastest first -------------------------------------------------------------
 say "format";        cargo fmt --all --check
+say "mutations";     for mutation in tests/mutations/*.patch; do git apply -p0 --check "$mutation"; done
 say "page";          node --test checkout/tests/*.test.js cli/shop/tests/*.test.js
 (cd tests/browser && npm ci --silent --no-audit --no-fund)
 tests/browser/node_modules/.bin/tsc --project checkout
