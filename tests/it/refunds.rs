@@ -246,6 +246,10 @@ async fn whatever_becomes_of_the_call_there_is_one_refund() {
             asked += 1;
             system.jobs_are_idle().await;
             assert_eq!(status(&system, &refund).await, Status::Unknown, "{kind:?}");
+            // It is asked about, and sent again, before WeChat Pay is done with it and tells of it.
+            for _ in 0..4 {
+                system.advance(SECOND).await;
+            }
             for _ in 0..10 {
                 if status(&system, &refund).await != Status::Succeeded {
                     system.advance(DONE_AFTER).await;
