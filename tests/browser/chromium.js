@@ -7,8 +7,10 @@ import { chromium } from "playwright-core";
 const screenshots = process.env.EVERPAID_SCREENSHOTS ?? fileURLToPath(new URL("../../target/screenshots", import.meta.url));
 mkdirSync(screenshots, { recursive: true });
 
-export function launch() {
+/** @param {import("playwright-core").LaunchOptions} options */
+export function launch(options = {}) {
   return chromium.launch({
+    ...options,
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
   });

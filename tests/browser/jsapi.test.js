@@ -74,12 +74,17 @@ test("R1.1 R4.1 R4.3 R5.1 R5.3 R6.1 R6.4 AC1 AC2 UX1 a tap calls up the cashier,
   await cashierOf(page).getByRole("button", { name: "确认支付" }).waitFor();
   await shoot(page, "wechat-checkout-cashier");
 
+  const { call_up } = (await shop.read(order.id)).payment;
   assert.deepEqual(paths(seen), ["/pay/cs_", ...LOGIN], "the login was before the tap");
   assert.equal(new URL(page.url()).search, "");
   await payInTheCashier(page);
   await heading(page, "支付成功").waitFor();
   await shoot(page, "wechat-checkout-paid");
   assert.ok(confirms.length > 0, "the server was asked, the bridge was not believed");
+  const [name, fields] = await page.evaluate(() => window.asked);
+  assert.equal(name, "getBrandWCPayRequest");
+  assert.deepEqual(fields, call_up, "what the server signed, and nothing else");
+  assert.deepEqual(Object.keys(fields).sort(), ["appId", "nonceStr", "package", "paySign", "signType", "timeStamp"]);
   const paid = await shop.read(order.id);
   assert.deepEqual([paid.status, paid.payment.method], ["paid", "mini_program"]);
   const [[, openid]] = await openidsIn(page);

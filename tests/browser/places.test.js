@@ -2,7 +2,10 @@
 // The numbers are those of docs/requirements.md.
 
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { test, before, after } from "node:test";
+import { fileURLToPath } from "node:url";
+import { prepareZXingModule, readBarcodes } from "zxing-wasm/reader";
 
 import { launch, newPage as newPageIn, shoot } from "./chromium.js";
 import { Everpaid } from "./everpaid.js";
@@ -59,6 +62,37 @@ test("R4.2 a phone's browser: the link to open in WeChat is beside the QR code",
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), order.url);
   await button(page, "微信扫码支付").click();
   await button(page, "复制链接，在微信中打开").waitFor();
+  await scanAndPay(order, page);
+});
+
+test("P6 the QR code on the screen says the code_url: wide and narrow, light and dark, at 200 %", async () => {
+  prepareZXingModule({ overrides: { wasmBinary: await readFile(fileURLToPath(import.meta.resolve("zxing-wasm/reader/zxing_reader.wasm"))) } });
+  const { order, page } = await openIn(IN.desktop);
+  await button(page, "微信扫码支付").click();
+  const code = page.locator("img[src*='qr.svg']");
+  await code.waitFor();
+  const { code_url } = (await shop.read(order.id)).payment;
+  for (const [viewport, colorScheme, size] of [
+    [{ width: 1100, height: 860 }, "light", ""],
+    [{ width: 1100, height: 860 }, "dark", ""],
+    [{ width: 320, height: 640 }, "light", ""],
+    [{ width: 320, height: 640 }, "dark", "200%"],
+  ]) {
+    await page.setViewportSize(viewport);
+    await page.emulateMedia({ colorScheme });
+    await page.evaluate((size) => (document.documentElement.style.fontSize = size), size);
+    const name = `${viewport.width} px, ${colorScheme}, ${size || "100%"}`;
+    // The whole screen, as a phone's camera sees it.
+    const [found, ...others] = await readBarcodes(new Blob([await page.screenshot({ fullPage: true })]), { formats: ["QRCode"], tryHarder: true });
+    assert.equal(found?.text, code_url, name);
+    assert.deepEqual(others, [], name);
+    // Its modules within the picture, and four of them on each side.
+    const { width } = await code.boundingBox();
+    const inner = found.position.topRight.x - found.position.topLeft.x;
+    assert.ok(width >= 200, `${name}: ${width} px wide`);
+    const modules = 17 + 4 * Number(found.version);
+    assert.ok((width - inner) / 2 >= 3.9 * (inner / modules), `${name}: ${(width - inner) / 2} px of quiet zone, a module is ${inner / modules} px`);
+  }
   await scanAndPay(order, page);
 });
 
@@ -169,6 +203,26 @@ test("R2.5 R4.1 R5.1 R6.4 R6.5 a shop's own page pays inside WeChat, and gets it
   assert.equal(page.url(), own);
   assert.equal((await shop.read(order.id)).payment.method, "mini_program");
   assert.deepEqual(page.problems, []);
+});
+
+test("R2.5 R4.1 a shop's own page that asks at once is back where it was, with its payer known, before anybody taps", async () => {
+  const bridge = () => (window.WeixinJSBridge = { invoke: (name) => (window.called = name) });
+  const { order, page, own } = await onTheShopsPage(IN.wechat, async (page) => {
+    await page.addInitScript(bridge);
+    await page.route("**/own.js", async (route) => {
+      const response = await route.fetch();
+      const body = (await response.text()).replace("openCheckout({", "openCheckout({ authorize_at_once: true,");
+      await route.fulfill({ response, body });
+    });
+  });
+  await page.waitForFunction(() => Object.keys(sessionStorage).some((key) => key.startsWith("everpaid-openid:")));
+  await button(page, "付款").waitFor();
+  assert.equal(page.url(), own);
+  assert.equal((await shop.read(order.id)).payment, null, "nobody has tapped");
+  await page.evaluate(() => (window.isTheSame = true));
+  await button(page, "付款").click();
+  await page.waitForFunction(() => window.called === "getBrandWCPayRequest");
+  assert.equal(await page.evaluate(() => window.isTheSame), true, "the tap left the page where it was");
 });
 
 // --- The demo shop -----------------------------------------------------------------------------

@@ -14,13 +14,14 @@ import { IN } from "./user-agents.js";
 /** @type {import("playwright-core").Browser} */
 let browser;
 const everpaid = new Everpaid();
+let shop;
 /** A real order's page, for its HTML; and a real QR code. */
 let place;
 let qr;
 
 before(async () => {
   const dev = await everpaid.start();
-  const shop = shopOf(dev);
+  shop = shopOf(dev);
   place = await shop.place();
   const headers = { authorization: `Bearer ${place.client_secret}`, "content-type": "application/json" };
   const opened = await fetch(`${dev.api_url}/v1/orders/${place.id}/payments`, { method: "POST", headers, body: JSON.stringify({ method: "native" }) });
@@ -195,18 +196,58 @@ for (const name of Object.keys(CASES)) {
   });
 }
 
-test("P12 P13 P14 a notice in place of the page", async () => {
-  const page = await newPageIn(browser, IN.wechat);
-  await page.goto(new URL("/wechat/auth-jump?code=0a&state=b", place.url).href);
-  for (const colorScheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme });
-    for (const [suffix, viewport, size] of [["", IN.wechat.viewport, ""], ["-320-200", narrow, "200%"]]) {
-      await page.setViewportSize(viewport);
-      await page.evaluate((size) => (document.documentElement.style.fontSize = size), size);
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      assert.ok(over <= 0, `${over} px too wide`);
-      await checkWithAxe(page, "notice");
-      await shoot(page, `notice-${colorScheme}${suffix}`, { fullPage: true });
-    }
+/** How somebody comes to a page of a few words instead: where it is, what it says, and whether it leads back to the order. */
+const NOTICES = {
+  forged: { status: 400, says: "授权链接无效", at: () => "/wechat/auth-jump?code=0a&state=b" },
+  foreign_return: { status: 400, says: "无法返回商家页面", at: ({ client_secret }) => `/v1/wechat/oauth/authorize?client_secret=${client_secret}&return_to=https%3A%2F%2Fevil.example%2F` },
+  link_not_valid: { status: 404, says: "链接无效", at: () => "/pay/cs_nothing" },
+  other_browser: { status: 403, says: "请在原来的页面继续", at: theirJump },
+  too_many: { status: 429, says: "授权次数过多", leadsBack: true, at: afterTooMany },
+};
+
+/** Where WeChat sends the browser in which an authorisation began: the address of another one's. */
+async function theirJump({ client_secret }) {
+  const begun = await fetch(new URL(`/v1/wechat/oauth/authorize?client_secret=${client_secret}`, place.url), { redirect: "manual" });
+  const answered = await fetch(begun.headers.get("location"), { redirect: "manual" });
+  return answered.headers.get("location");
+}
+
+/** More than an order may begin within an hour; the page begins one more. */
+async function afterTooMany({ client_secret, url }) {
+  const authorize = new URL(`/v1/wechat/oauth/authorize?client_secret=${client_secret}`, place.url);
+  for (let begun = 0, status = 0; status !== 429; begun += 1) {
+    assert.ok(begun < 1000, "there is an end to it");
+    ({ status } = await fetch(authorize, { redirect: "manual" }));
   }
-});
+  return url;
+}
+
+for (const [name, { status, says, leadsBack, at }] of Object.entries(NOTICES)) {
+  test(`P12 P13 P14 P15 in place of the page: ${name}`, async () => {
+    const order = await shop.place();
+    const address = new URL(await at(order), place.url).href;
+    const page = await newPageIn(browser, IN.wechat);
+    const isIt = (response) => response.request().isNavigationRequest() && response.status() === status;
+    await Promise.all([page.waitForResponse(isIt), page.goto(address)]);
+    await page.getByRole("heading", { level: 1, name: says, exact: true }).waitFor();
+    assert.ok((await page.locator("[lang=en] h2").textContent()).length > 10, "and in English");
+    assert.equal(await page.locator("a.button").count(), leadsBack ? 1 : 0);
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      for (const [suffix, viewport, size] of [["", IN.wechat.viewport, ""], ["-320-200", narrow, "200%"]]) {
+        await page.setViewportSize(viewport);
+        await page.evaluate((size) => (document.documentElement.style.fontSize = size), size);
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        assert.ok(over <= 0, `${over} px too wide`);
+        await checkWithAxe(page, name);
+        await shoot(page, `notice-${name}-${colorScheme}${suffix}`, { fullPage: true });
+      }
+    }
+    if (!leadsBack) return;
+    await page.locator("a.button").click();
+    await page.getByRole("heading", { name: "待支付", exact: true }).waitFor();
+    await page.getByRole("button", { name: "改用扫码支付", exact: true }).click();
+    await page.locator("img[src*='qr.svg']").waitFor();
+    assert.equal(new URL(page.url()).pathname, new URL(order.url).pathname);
+  });
+}

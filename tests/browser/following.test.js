@@ -1,0 +1,120 @@
+// The page hears how it ends, whatever the browser, the network and the payer's habits do to it.
+// The numbers are those of docs/requirements.md and of what payers expect (P9, P15).
+
+import assert from "node:assert/strict";
+import { test, before, after } from "node:test";
+
+import { launch, newPage as newPageIn } from "./chromium.js";
+import { Everpaid } from "./everpaid.js";
+import { cashierOf, payInTheCashier, shopOf } from "./shop.js";
+import { IN } from "./user-agents.js";
+
+/** @type {import("playwright-core").Browser} */
+let browser;
+const everpaid = new Everpaid();
+let shop;
+
+before(async () => {
+  shop = shopOf(await everpaid.start());
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await everpaid.stop();
+});
+
+const heading = (page, name) => page.getByRole("heading", { name, exact: true });
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+
+/** A desktop's page that shows a QR code. */
+async function atTheCode(prepare = async () => {}) {
+  const order = await shop.place();
+  const page = await newPageIn(browser);
+  await prepare(page);
+  await page.goto(order.url);
+  await button(page, "微信扫码支付").click();
+  await page.locator("img[src*='qr.svg']").waitFor();
+  return { order, page };
+}
+
+test("P9 a browser that knows no EventSource asks, and hears of it all the same", async () => {
+  const streams = [];
+  const { order, page } = await atTheCode(async (page) => {
+    await page.addInitScript(() => delete window.EventSource);
+    page.on("request", (request) => request.url().includes("/events") && streams.push(request));
+  });
+  assert.equal(await page.evaluate(() => typeof EventSource), "undefined");
+  await shop.atWechat(order.id, "/pay");
+  await heading(page, "支付成功").waitFor();
+  assert.deepEqual(streams, []);
+  assert.deepEqual(page.problems, []);
+});
+
+test("P9 the network is away while the payer pays: the page says so, and goes on when it is back", async () => {
+  const { order, page } = await atTheCode();
+  await page.context().setOffline(true);
+  await page.getByText("网络不稳定，正在重新连接…").waitFor();
+  await shop.atWechat(order.id, "/pay");
+  assert.equal(await page.getByText("支付成功").count(), 0);
+  await page.context().setOffline(false);
+  await heading(page, "支付成功").waitFor();
+  await page.getByText("网络不稳定，正在重新连接…").waitFor({ state: "hidden" });
+});
+
+test("P9 without any network the page says so from the start, and shows the order when it is back", async () => {
+  const order = await shop.place();
+  const page = await newPageIn(browser);
+  await page.route("**/v1/**", (route) => route.abort());
+  await page.goto(order.url);
+  await heading(page, "网络连接不上").waitFor();
+  await page.unroute("**/v1/**");
+  await button(page, "重新连接").click();
+  await heading(page, "待支付").waitFor();
+});
+
+test("P15 the browser keeps the page while the payer is elsewhere: back on it, it is right", async () => {
+  // Browsers keep pages for the way back; under test Chromium has to be asked to.
+  const keeping = await launch({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
+  try {
+    const order = await shop.place();
+    const page = await newPageIn(keeping);
+    // A page that nobody may store is not kept by this Chromium; WeChat's browsers keep it.
+    await page.route(order.url, async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, headers: { ...response.headers(), "cache-control": "max-age=60" } });
+    });
+    await page.goto(order.url);
+    await page.evaluate(() => addEventListener("pageshow", (event) => (window.wasKept = event.persisted)));
+    await button(page, "微信扫码支付").click();
+    await page.locator("img[src*='qr.svg']").waitFor();
+    await page.goto("about:blank");
+    await shop.atWechat(order.id, "/pay");
+    await page.goBack({ waitUntil: "commit" }); // nothing is loaded
+    await heading(page, "支付成功").waitFor();
+    assert.equal(await page.evaluate(() => window.wasKept), true, "it is the page that was left, not a new one");
+    assert.equal(await button(page, "微信扫码支付").count(), 0);
+  } finally {
+    await keeping.close();
+  }
+});
+
+test("P15 one payer's two tabs, tapped at once: one payment, and both say 支付成功", async () => {
+  const order = await shop.place();
+  const first = await newPageIn(browser, IN.wechat);
+  const second = await first.context().newPage();
+  for (const page of [first, second]) {
+    await page.goto(order.wechat_url);
+    await button(page, "微信支付").waitFor();
+  }
+  await Promise.all([first, second].map((page) => button(page, "微信支付").click()));
+  for (const page of [first, second]) await cashierOf(page).getByRole("button", { name: "确认支付" }).waitFor();
+  await first.bringToFront();
+  await payInTheCashier(first);
+  await heading(first, "支付成功").waitFor();
+  await second.bringToFront();
+  await cashierOf(second).getByRole("button", { name: "取消" }).click();
+  await heading(second, "支付成功").waitFor();
+  assert.equal(await shop.payments(order.id), 1);
+  assert.equal((await shop.read(order.id)).status, "paid");
+});
