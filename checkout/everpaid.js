@@ -102,6 +102,8 @@ export function openCheckout(options) {
   }
 
   let openings = 0;
+  /** Ends the wait for a payment that is being opened. */
+  let wake = () => {};
 
   async function openPayment() {
     const { order } = state;
@@ -113,7 +115,9 @@ export function openCheckout(options) {
         newestAnswer = asks; // an order that was read meanwhile may not know this payment
         dispatch({ kind: "payment_told", payment: answer.payment });
         if (state.doing !== "opening") break;
-        await pause(answer.retry_after_ms);
+        const told = new Promise((resolve) => (wake = () => resolve(undefined)));
+        await Promise.race([told, pause(answer.retry_after_ms)]);
+        if (mine !== openings) return;
         answer = await api.readPayment(answer.payment.id);
       }
     } catch (error) {
@@ -213,7 +217,10 @@ export function openCheckout(options) {
   function follow() {
     if (stopEvents || !state.order) return;
     stopEvents = api.followOrder({
-      hint: readOrder,
+      hint() {
+        wake();
+        readOrder();
+      },
       heard(isLive, isOver) {
         if (isOver) setTimeout(unfollow, EVENTS_AGAIN_MS);
         if (live === isLive) return;

@@ -53,6 +53,33 @@ test("a checkout that is closed calls nobody back, and asks nothing more", { tim
   assert.deepEqual(asked, []);
 });
 
+test("what happens to the order ends the wait for its payment", { timeout: 10_000 }, async (t) => {
+  const asked = browser();
+  const heard = {};
+  globalThis.EventSource = class {
+    addEventListener(name, act) {
+      heard[name] = act;
+    }
+    close() {}
+  };
+  t.after(() => delete globalThis.EventSource);
+  const { openCheckout } = await import("../everpaid.js");
+  const checkout = openCheckout({ client_secret: "cs_1", api_url: "https://pay.example" });
+  t.after(() => checkout.close());
+  asked.shift().answer(200, { order: ORDER });
+  await settled();
+  checkout.pay();
+  asked.shift().answer(202, { payment: PAYMENT });
+  await settled();
+  assert.deepEqual(asked, [], "it waits as long as the server said");
+  heard.order();
+  await settled();
+  const [reading] = asked.filter(({ what }) => what === "GET /v1/payments/pay_1");
+  reading.answer(200, { payment: { ...PAYMENT, status: "awaiting_payment", code_url: "weixin://a", code_url_expires_at: at(600000) } });
+  await settled();
+  assert.equal(checkout.state.name, "scan");
+});
+
 test("all files of the page together come over the wire in less than 50 KB", () => {
   const folder = new URL("../", import.meta.url);
   const files = readdirSync(folder).filter((name) => /\.(js|css|svg|html)$/.test(name));
