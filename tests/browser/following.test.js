@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test, before, after } from "node:test";
 
-import { launch, newPage as newPageIn } from "./chromium.js";
+import { launch, newPage as newPageIn, openWindow } from "./chromium.js";
 import { Everpaid } from "./everpaid.js";
 import { cashierOf, payInTheCashier, shopOf } from "./shop.js";
 import { IN } from "./user-agents.js";
@@ -12,10 +12,12 @@ import { IN } from "./user-agents.js";
 /** @type {import("playwright-core").Browser} */
 let browser;
 const everpaid = new Everpaid();
+let dev;
 let shop;
 
 before(async () => {
-  shop = shopOf(await everpaid.start());
+  dev = await everpaid.start();
+  shop = shopOf(dev);
   browser = await launch();
 });
 
@@ -28,14 +30,20 @@ const heading = (page, name) => page.getByRole("heading", { name, exact: true })
 const button = (page, name) => page.getByRole("button", { name, exact: true });
 
 /** A desktop's page that shows a QR code. */
-async function atTheCode(prepare = async () => {}) {
+async function atTheCode(prepare = async () => {}, newTab = () => newPageIn(browser)) {
   const order = await shop.place();
-  const page = await newPageIn(browser);
+  const page = await newTab();
   await prepare(page);
   await page.goto(order.url);
   await button(page, "微信扫码支付").click();
   await page.locator("img[src*='qr.svg']").waitFor();
   return { order, page };
+}
+
+/** The payer pays with the phone, and the server has heard of it. */
+async function payByPhone(order) {
+  await shop.atWechat(order.id, "/pay");
+  while ((await shop.read(order.id)).status !== "paid");
 }
 
 test("P9 a browser that knows no EventSource asks, and hears of it all the same", async () => {
@@ -73,6 +81,61 @@ test("P9 without any network the page says so from the start, and shows the orde
   await heading(page, "待支付").waitFor();
 });
 
+test("P9 while nobody looks the page asks nothing; looked at again, it is right", async () => {
+  const tabs = await openWindow();
+  try {
+    const reads = [];
+    const { order, page } = await atTheCode(async (page) => {
+      await page.addInitScript(() => delete window.EventSource);
+      await page.clock.install();
+      page.on("request", (request) => request.method() === "GET" && /\/v1\/orders\/\w+$/.test(request.url()) && reads.push(request));
+    }, tabs.newTab);
+    /** How often the page asks in a minute: one more request is told after all that came before it. */
+    const asksInAMinute = async () => {
+      reads.length = 0;
+      await page.clock.fastForward(60_000);
+      await page.evaluate(() => fetch(location.href));
+      return reads.length;
+    };
+    assert.ok((await asksInAMinute()) > 0, "looked at, it asks");
+
+    const another = await tabs.newTab();
+    await another.bringToFront();
+    assert.equal(await page.evaluate(() => document.hidden), true);
+    await asksInAMinute(); // what was on its way has arrived
+    await payByPhone(order);
+    assert.equal(await asksInAMinute(), 0, "hidden, it does not");
+    assert.equal(await page.getByText("支付成功").count(), 0);
+
+    await page.bringToFront();
+    await heading(page, "支付成功").waitFor();
+    assert.deepEqual(page.problems, []);
+  } finally {
+    await tabs.close();
+  }
+});
+
+test("P9 asleep while the order is paid and the server starts anew: awake, the page is right", async () => {
+  const tabs = await openWindow();
+  try {
+    const { order, page } = await atTheCode(undefined, tabs.newTab);
+    await page.evaluate(() => (window.isTheSame = true));
+    const devtools = await tabs.context.newCDPSession(page);
+    const another = await tabs.newTab();
+    await another.bringToFront();
+    await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
+    await payByPhone(order);
+    await everpaid.kill(); // nobody tells the page again
+    dev = await everpaid.start();
+    await devtools.send("Page.setWebLifecycleState", { state: "active" });
+    await page.bringToFront();
+    await heading(page, "支付成功").waitFor();
+    assert.equal(await page.evaluate(() => window.isTheSame), true, "nothing was loaded anew");
+  } finally {
+    await tabs.close();
+  }
+});
+
 test("P15 the browser keeps the page while the payer is elsewhere: back on it, it is right", async () => {
   // Browsers keep pages for the way back; under test Chromium has to be asked to.
   const keeping = await launch({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
@@ -99,17 +162,70 @@ test("P15 the browser keeps the page while the payer is elsewhere: back on it, i
   }
 });
 
-test("P15 one payer's two tabs, tapped at once: one payment, and both say 支付成功", async () => {
+test("P15 the payer is in the shop while the order is paid: back from there, no button is left", async () => {
+  const order = await shop.place();
+  const page = await newPageIn(browser, IN.wechat);
+  await page.goto(order.wechat_url);
+  await button(page, "微信支付").click();
+  await cashierOf(page).getByRole("button", { name: "取消" }).click();
+  await button(page, "微信支付").waitFor();
+  await page.goto(dev.shop_url);
+  await payByPhone(order);
+  await page.goBack();
+  await heading(page, "支付成功").waitFor();
+  assert.equal(await button(page, "微信支付").count(), 0);
+  assert.equal(await shop.payments(order.id), 1);
+});
+
+/** One payer's two tabs inside WeChat, before anybody taps. */
+async function twoTabs(prepareSecond = async () => {}) {
   const order = await shop.place();
   const first = await newPageIn(browser, IN.wechat);
   const second = await first.context().newPage();
+  await prepareSecond(second);
   for (const page of [first, second]) {
     await page.goto(order.wechat_url);
     await button(page, "微信支付").waitFor();
   }
+  await first.bringToFront();
+  return { order, first, second };
+}
+
+test("P15 one payer's two tabs: paid in one, the other says 支付成功 too, and has no button left", async () => {
+  const { order, first, second } = await twoTabs();
+  await button(first, "微信支付").click();
+  await payInTheCashier(first);
+  for (const page of [first, second]) {
+    await heading(page, "支付成功").waitFor();
+    assert.equal(await button(page, "微信支付").count(), 0);
+  }
+  assert.equal(await shop.payments(order.id), 1);
+});
+
+test("P15 a tap on a button that outlived its order opens no cashier, and leads to 支付成功", async () => {
+  const { order, first, second } = await twoTabs((page) => page.addInitScript(() => delete window.EventSource));
+  await second.waitForFunction(() => window.WeixinJSBridge);
+  await second.evaluate(() => {
+    window.asked = [];
+    WeixinJSBridge.invoke = (name) => window.asked.push(name);
+  });
+  await second.route(`**/v1/orders/${order.id}`, (route) => route.abort()); // it hears nothing any more
+  await button(first, "微信支付").click();
+  await payInTheCashier(first);
+  await heading(first, "支付成功").waitFor();
+  const answered = second.waitForResponse((response) => response.url().endsWith("/payments"));
+  await button(second, "微信支付").click();
+  assert.equal((await answered).status(), 409);
+  await second.unroute(`**/v1/orders/${order.id}`);
+  await heading(second, "支付成功").waitFor();
+  assert.deepEqual(await second.evaluate(() => window.asked), []);
+  assert.equal(await shop.payments(order.id), 1);
+});
+
+test("P15 one payer's two tabs, tapped at once: one payment, and both say 支付成功", async () => {
+  const { order, first, second } = await twoTabs();
   await Promise.all([first, second].map((page) => button(page, "微信支付").click()));
   for (const page of [first, second]) await cashierOf(page).getByRole("button", { name: "确认支付" }).waitFor();
-  await first.bringToFront();
   await payInTheCashier(first);
   await heading(first, "支付成功").waitFor();
   await second.bringToFront();
