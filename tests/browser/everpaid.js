@@ -1,7 +1,7 @@
 // Starts `everpaid dev` on free ports and a directory of its own, and ends it.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -20,11 +20,15 @@ export class Everpaid {
     this.ports = ["0", "0", "0", "0", "0"];
   }
 
-  /** Runs `cargo run`'s executable and returns what dev.json says. */
-  async start() {
+  /**
+   * Runs `cargo run`'s executable and returns what dev.json says.
+   * @param {{ahead?: string}} clock  how far ahead of this machine's it is, such as 11m
+   */
+  async start({ ahead } = {}) {
     const [api, simulator, metrics, shop, browser] = this.ports.map((port) => `127.0.0.1:${port}`);
     const options = ["--data", this.data, "--listen", api, "--simulator-listen", simulator, "--metrics-listen", metrics, "--shop-listen", shop, "--browser-listen", browser];
-    this.process = spawn(executable, options, { stdio: ["ignore", "pipe", "inherit"] });
+    const env = ahead ? { ...process.env, LD_PRELOAD: faketime(), FAKETIME: `+${ahead}`, FAKETIME_DONT_FAKE_MONOTONIC: "1" } : process.env;
+    this.process = spawn(executable, options, { stdio: ["ignore", "pipe", "inherit"], env });
     // The banner is printed when everything listens and dev.json is written.
     let printed = "";
     for await (const chunk of this.process.stdout) {
@@ -53,4 +57,12 @@ export class Everpaid {
     this.process.kill(signal);
     return (await ended)[0];
   }
+}
+
+/** Where Debian's package puts the library that shifts a process' clock. */
+function faketime() {
+  const libraries = readdirSync("/usr/lib").map((folder) => `/usr/lib/${folder}/faketime/libfaketimeMT.so.1`);
+  const library = libraries.find((library) => existsSync(library));
+  if (!library) throw new Error("libfaketime is not installed");
+  return library;
 }

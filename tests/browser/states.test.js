@@ -198,18 +198,19 @@ for (const name of Object.keys(CASES)) {
 
 /** How somebody comes to a page of a few words instead: where it is, what it says, and whether it leads back to the order. */
 const NOTICES = {
-  forged: { status: 400, says: "授权链接无效", at: () => "/wechat/auth-jump?code=0a&state=b" },
-  foreign_return: { status: 400, says: "无法返回商家页面", at: ({ client_secret }) => `/v1/wechat/oauth/authorize?client_secret=${client_secret}&return_to=https%3A%2F%2Fevil.example%2F` },
-  link_not_valid: { status: 404, says: "链接无效", at: () => "/pay/cs_nothing" },
-  other_browser: { status: 403, says: "请在原来的页面继续", at: theirJump },
-  too_many: { status: 429, says: "授权次数过多", leadsBack: true, at: afterTooMany },
+  forged: { status: 400, says: ["授权链接无效", "This sign-in is not valid"], at: () => "/wechat/auth-jump?code=0a&state=b" },
+  foreign_return: { status: 400, says: ["无法返回商家页面", "The way back is not allowed"], at: ({ client_secret }) => `/v1/wechat/oauth/authorize?client_secret=${client_secret}&return_to=https%3A%2F%2Fevil.example%2F` },
+  link_not_valid: { status: 404, says: ["链接无效", "This link does not work"], at: () => "/pay/cs_nothing" },
+  other_browser: { status: 403, says: ["请在原来的页面继续", "This sign-in began elsewhere"], at: async (order) => jump(order, await newPageIn(browser)) },
+  too_many: { status: 429, says: ["授权次数过多", "Too many sign-ins"], leadsBack: true, at: afterTooMany },
+  too_old: { status: 400, says: ["授权已过期", "The sign-in has expired"], leadsBack: true, at: afterElevenMinutes },
 };
 
-/** Where WeChat sends the browser in which an authorisation began: the address of another one's. */
-async function theirJump({ client_secret }) {
-  const begun = await fetch(new URL(`/v1/wechat/oauth/authorize?client_secret=${client_secret}`, place.url), { redirect: "manual" });
-  const answered = await fetch(begun.headers.get("location"), { redirect: "manual" });
-  return answered.headers.get("location");
+/** Begins an authorisation in this page's browser: where WeChat sends it with its answer. */
+async function jump({ client_secret }, { request }) {
+  const begun = await request.get(new URL(`/v1/wechat/oauth/authorize?client_secret=${client_secret}`, place.url).href, { maxRedirects: 0 });
+  const answered = await request.get(begun.headers().location, { maxRedirects: 0 });
+  return answered.headers().location;
 }
 
 /** More than an order may begin within an hour; the page begins one more. */
@@ -222,15 +223,26 @@ async function afterTooMany({ client_secret, url }) {
   return url;
 }
 
+/** The payer lets WeChat's answer wait; an authorisation is good for ten minutes. */
+async function afterElevenMinutes(order, page) {
+  const address = await jump(order, page);
+  await everpaid.kill();
+  await everpaid.start({ ahead: "11m" });
+  return address;
+}
+
 for (const [name, { status, says, leadsBack, at }] of Object.entries(NOTICES)) {
   test(`P12 P13 P14 P15 in place of the page: ${name}`, async () => {
     const order = await shop.place();
-    const address = new URL(await at(order), place.url).href;
     const page = await newPageIn(browser, IN.wechat);
+    const address = new URL(await at(order, page), place.url).href;
     const isIt = (response) => response.request().isNavigationRequest() && response.status() === status;
     await Promise.all([page.waitForResponse(isIt), page.goto(address)]);
-    await page.getByRole("heading", { level: 1, name: says, exact: true }).waitFor();
-    assert.ok((await page.locator("[lang=en] h2").textContent()).length > 10, "and in English");
+    const [chinese, english] = says;
+    await page.getByRole("heading", { level: 1, name: chinese, exact: true }).waitFor();
+    assert.equal(await page.locator("[lang=en] h2").textContent(), english);
+    assert.equal(await page.title(), `${chinese} · ${english}`);
+    for (const words of await page.locator("section p").allTextContents()) assert.ok(words.length > 10, words);
     assert.equal(await page.locator("a.button").count(), leadsBack ? 1 : 0);
     for (const colorScheme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme });
@@ -243,6 +255,7 @@ for (const [name, { status, says, leadsBack, at }] of Object.entries(NOTICES)) {
         await shoot(page, `notice-${name}-${colorScheme}${suffix}`, { fullPage: true });
       }
     }
+    assert.deepEqual(page.problems.filter((problem) => !problem.startsWith(`${status} `)), []);
     if (!leadsBack) return;
     await page.locator("a.button").click();
     await page.getByRole("heading", { name: "待支付", exact: true }).waitFor();
