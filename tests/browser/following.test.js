@@ -81,6 +81,27 @@ test("P9 without any network the page says so from the start, and shows the orde
   await heading(page, "待支付").waitFor();
 });
 
+test("P9 an answer that breaks off is no answer: the page says that the network is bad, not that somebody may have paid", async () => {
+  const order = await shop.place();
+  const page = await newPageIn(browser);
+  await page.addInitScript(() => delete window.EventSource);
+  const breakOff = () => page.route(`**/v1/orders/${order.id}`, (route) => route.fulfill({ contentType: "application/json", body: '{"order":{"id":' }));
+  await breakOff();
+  await page.goto(order.url);
+  await heading(page, "网络连接不上").waitFor({ timeout: 10_000 });
+  await page.unroute(`**/v1/orders/${order.id}`);
+  await button(page, "重新连接").click();
+  await heading(page, "待支付").waitFor();
+
+  await breakOff();
+  await page.getByText("网络不稳定，正在重新连接…").waitFor({ timeout: 10_000 });
+  assert.equal(await button(page, "微信扫码支付").count(), 1);
+  await page.unroute(`**/v1/orders/${order.id}`);
+  await page.getByText("网络不稳定，正在重新连接…").waitFor({ state: "hidden" });
+  assert.equal(await button(page, "微信扫码支付").count(), 1);
+  assert.deepEqual(page.problems, []);
+});
+
 test("P9 while nobody looks the page asks nothing; looked at again, it is right", async () => {
   const tabs = await openWindow();
   try {
