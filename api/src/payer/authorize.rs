@@ -37,7 +37,7 @@ pub(crate) struct Authorize {
 /// A visit, not a call: the payer's browser inside WeChat goes to WeChat's authorisation page, which
 /// asks nothing (`snsapi_base`), and comes to `return_to` with `code` and `state` in the query, which
 /// are good for `POST /v1/wechat/oauth/openid` within ten minutes. The cookie that this answer sets
-/// must come back with them. What goes wrong is said on a page for the payer. At most 20 in an hour
+/// must come back with them. What goes wrong is said on a page for the payer. At most 100 in an hour
 /// for an order.
 #[utoipa::path(get, path = "/v1/wechat/oauth/authorize", params(Authorize), responses(
     (status = 303, description = "To WeChat's authorisation page"),
