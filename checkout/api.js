@@ -70,11 +70,8 @@ export function connect(api_url, client_secret) {
         referrerPolicy: "no-referrer",
         signal: patience.signal,
       });
-      const told = await response.json().catch((error) => {
-        if (response.ok) throw error; // an answer that breaks off, or is somebody else's, is none
-        return {};
-      });
-      if (!response.ok) throw refusal(response, told);
+      if (!response.ok) throw refusal(response, await response.json().catch(() => ({})));
+      const told = await response.json(); // one that breaks off, or is no JSON, is no answer
       return { told, now: Date.parse(response.headers.get("Date") || "") || Date.now(), retry_after_ms: retryAfter(response) };
     } catch (error) {
       throw error instanceof Refusal ? error : new Refusal({ status: 0, code: "network" });

@@ -102,7 +102,7 @@ export function openCheckout(options) {
   }
 
   let openings = 0;
-  /** Ends the wait for a payment that is being opened. */
+  /** Ends the wait for a payment that is being opened. @type {(told?: unknown) => void} */
   let wake = () => {};
 
   async function openPayment() {
@@ -115,8 +115,7 @@ export function openCheckout(options) {
         newestAnswer = asks; // an order that was read meanwhile may not know this payment
         dispatch({ kind: "payment_told", payment: answer.payment });
         if (state.doing !== "opening") break;
-        const told = new Promise((resolve) => (wake = () => resolve(undefined)));
-        await Promise.race([told, pause(answer.retry_after_ms)]);
+        await Promise.race([pause(answer.retry_after_ms), new Promise((told) => (wake = told))]);
         if (mine !== openings) return;
         answer = await api.readPayment(answer.payment.id);
       }
