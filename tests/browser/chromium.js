@@ -67,6 +67,10 @@ function watched(page) {
   return page;
 }
 
+/** By all of their words. */
+export const heading = (page, name) => page.getByRole("heading", { name, exact: true });
+export const button = (page, name) => page.getByRole("button", { name, exact: true });
+
 /** Keeps a picture, in target/screenshots unless EVERPAID_SCREENSHOTS says where. */
 export async function shoot(page, name, options = {}) {
   await page.screenshot({ path: `${screenshots}/${name}.png`, ...options });

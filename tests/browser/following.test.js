@@ -2,32 +2,12 @@
 // The numbers are those of docs/requirements.md and of what payers expect (P9, P15).
 
 import assert from "node:assert/strict";
-import { test, before, after } from "node:test";
+import { test } from "node:test";
 
-import { launch, newPage as newPageIn, openWindow } from "./chromium.js";
-import { Everpaid } from "./everpaid.js";
-import { cashierOf, payInTheCashier, shopOf } from "./shop.js";
+import { button, heading, launch, newPage as newPageIn, openWindow } from "./chromium.js";
+import { cashierOf, payInTheCashier } from "./shop.js";
+import { browser, dev, everpaid, shop } from "./system.js";
 import { IN } from "./user-agents.js";
-
-/** @type {import("playwright-core").Browser} */
-let browser;
-const everpaid = new Everpaid();
-let dev;
-let shop;
-
-before(async () => {
-  dev = await everpaid.start();
-  shop = shopOf(dev);
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await everpaid.stop();
-});
-
-const heading = (page, name) => page.getByRole("heading", { name, exact: true });
-const button = (page, name) => page.getByRole("button", { name, exact: true });
 
 /** A desktop's page that shows a QR code. */
 async function atTheCode(prepare = async () => {}, newTab = () => newPageIn(browser)) {
@@ -147,7 +127,7 @@ test("P9 asleep while the order is paid and the server starts anew: awake, the p
     await devtools.send("Page.setWebLifecycleState", { state: "frozen" });
     await payByPhone(order);
     await everpaid.kill(); // nobody tells the page again
-    dev = await everpaid.start();
+    await everpaid.start();
     await devtools.send("Page.setWebLifecycleState", { state: "active" });
     await page.bringToFront();
     await heading(page, "支付成功").waitFor();

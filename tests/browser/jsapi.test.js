@@ -2,32 +2,13 @@
 // The numbers are those of docs/requirements.md.
 
 import assert from "node:assert/strict";
-import { test, before, after } from "node:test";
+import { test } from "node:test";
 
-import { launch, newPage as newPageIn, shoot } from "./chromium.js";
-import { Everpaid } from "./everpaid.js";
-import { cashierOf, payInTheCashier, shopOf } from "./shop.js";
-
-/** @type {import("playwright-core").Browser} */
-let browser;
-const everpaid = new Everpaid();
-let dev;
-let shop;
-
-before(async () => {
-  dev = await everpaid.start();
-  shop = shopOf(dev);
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await everpaid.stop();
-});
+import { button, heading, newPage as newPageIn, shoot } from "./chromium.js";
+import { cashierOf, payInTheCashier } from "./shop.js";
+import { browser, dev, shop } from "./system.js";
 
 const PHONE = { viewport: { width: 390, height: 800 } };
-const heading = (page, name) => page.getByRole("heading", { name, exact: true });
-const button = (page, name) => page.getByRole("button", { name, exact: true });
 const openidsIn = (page) => page.evaluate(() => Object.entries(sessionStorage).filter(([key]) => key.startsWith("everpaid-openid:")));
 
 /** An order's page inside WeChat, before anybody taps. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test, before, after } from "node:test";
 
-import { launch, newPage as newPageIn, shoot } from "./chromium.js";
+import { button, launch, newPage as newPageIn, shoot } from "./chromium.js";
 import { Simulator } from "./simulator.js";
 
 /** @type {import("playwright-core").Browser} */
@@ -24,7 +24,6 @@ after(async () => {
 
 const newPage = (options) => newPageIn(browser, options);
 const newNumber = () => `PHONE-${String((orders += 1)).padStart(4, "0")}`;
-const button = (page, name) => page.getByRole("button", { name, exact: true });
 
 /** A phone on which this code was opened, and the order's number. */
 async function phoneWith({ options, description, total } = {}) {

@@ -3,34 +3,14 @@
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { test, before, after } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { prepareZXingModule, readBarcodes } from "zxing-wasm/reader";
 
-import { launch, newPage as newPageIn, shoot } from "./chromium.js";
-import { Everpaid } from "./everpaid.js";
-import { cashierOf, shopOf } from "./shop.js";
+import { button, heading, newPage as newPageIn, shoot } from "./chromium.js";
+import { cashierOf } from "./shop.js";
+import { browser, dev, shop } from "./system.js";
 import { IN } from "./user-agents.js";
-
-/** @type {import("playwright-core").Browser} */
-let browser;
-const everpaid = new Everpaid();
-let dev;
-let shop;
-
-before(async () => {
-  dev = await everpaid.start();
-  shop = shopOf(dev);
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  await everpaid.stop();
-});
-
-const heading = (page, name) => page.getByRole("heading", { name, exact: true });
-const button = (page, name) => page.getByRole("button", { name, exact: true });
 
 async function openIn(where, fields) {
   const order = await shop.place(fields);

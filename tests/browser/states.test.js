@@ -168,6 +168,14 @@ async function checkWithAxe(page, name) {
   assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`), [], name);
 }
 
+/** Lays the page out for such a screen and size of type, and sees that it is not wider than that. */
+async function fits(page, viewport, size, shot) {
+  await page.setViewportSize(viewport);
+  await page.evaluate((size) => (document.documentElement.style.fontSize = size), size);
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(over <= 0, `${shot} is ${over} px too wide`);
+}
+
 const narrow = { width: 320, height: 640 };
 
 for (const name of Object.keys(CASES)) {
@@ -181,11 +189,8 @@ for (const name of Object.keys(CASES)) {
       for (const colorScheme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme });
         for (const [suffix, viewport, size] of [["", wide, ""], ["-200", wide, "200%"], ["-320", narrow, ""], ["-320-200", narrow, "200%"]]) {
-          await page.setViewportSize(viewport);
-          await page.evaluate((size) => (document.documentElement.style.fontSize = size), size);
           const shot = `${name}-${language}-${colorScheme}${suffix}`;
-          const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-          assert.ok(over <= 0, `${shot} is ${over} px too wide`);
+          await fits(page, viewport, size, shot);
           if (suffix === "" || (suffix === "-320-200" && colorScheme === "light")) await checkWithAxe(page, shot);
           await shoot(page, shot, { fullPage: true });
         }
@@ -247,12 +252,10 @@ for (const [name, { status, says, leadsBack, at }] of Object.entries(NOTICES)) {
     for (const colorScheme of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme });
       for (const [suffix, viewport, size] of [["", IN.wechat.viewport, ""], ["-320-200", narrow, "200%"]]) {
-        await page.setViewportSize(viewport);
-        await page.evaluate((size) => (document.documentElement.style.fontSize = size), size);
-        const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-        assert.ok(over <= 0, `${over} px too wide`);
-        await checkWithAxe(page, name);
-        await shoot(page, `notice-${name}-${colorScheme}${suffix}`, { fullPage: true });
+        const shot = `notice-${name}-${colorScheme}${suffix}`;
+        await fits(page, viewport, size, shot);
+        await checkWithAxe(page, shot);
+        await shoot(page, shot, { fullPage: true });
       }
     }
     assert.deepEqual(page.problems.filter((problem) => !problem.startsWith(`${status} `)), []);
