@@ -58,6 +58,8 @@ async fn a_page_hears_what_a_worker_elsewhere_did() {
             heard.await.unwrap_or_else(|_| panic!("{round}: nothing is heard"));
             redis.kill();
         }
+        // Nobody does what is still to be told once the worker is gone.
+        system.jobs_are_idle().await;
         worker.stop().await.unwrap();
         system.end().await;
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,7 @@ use entity::{
 };
 use futures::future::BoxFuture;
 use jobs::{Failure, Finished, Kind, RUN_LIMIT, Run, backoff, crash_point};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use crate::{Context, claims::Claims, registry};
@@ -29,6 +29,8 @@ pub(crate) struct Engine {
     run_limit: Duration,
     /// The process has no more time for what runs.
     cut: CancellationToken,
+    /// What runs, whoever waits for it.
+    runs: TaskTracker,
     /// Handed to a queue and not yet claimed here: the pump need not hand them out again.
     handed_out: Mutex<HashMap<i64, HandedOut>>,
 }
@@ -71,13 +73,21 @@ enum Outcome {
 impl Engine {
     pub fn new(context: Context, lane: Lane, dispatch: Dispatch) -> Self {
         let claims = Claims::start(context.db.clone());
-        let (cut, handed_out) = (CancellationToken::new(), Mutex::default());
-        Self { context, lane, claims, dispatch, run_limit: RUN_LIMIT, cut, handed_out }
+        Self {
+            context,
+            lane,
+            claims,
+            dispatch,
+            run_limit: RUN_LIMIT,
+            cut: CancellationToken::new(),
+            runs: TaskTracker::new(),
+            handed_out: Mutex::default(),
+        }
     }
 
-    /// What still runs when this is cancelled is cut off and given back.
-    pub fn until(self, cut: CancellationToken) -> Self {
-        Self { cut, ..self }
+    /// What still runs when `cut` is cancelled is cut off and given back; `runs` ends when nothing runs.
+    pub fn until(self, cut: CancellationToken, runs: TaskTracker) -> Self {
+        Self { cut, runs, ..self }
     }
 
     pub fn context(&self) -> &Context {
@@ -128,8 +138,15 @@ impl Engine {
         self.handed_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Runs the job in a task of its own: its panic is not the caller's, and it goes on if the caller is
+    /// dropped.
+    pub async fn execute_apart(self: Arc<Self>, job_id: i64) {
+        let runs = self.runs.clone();
+        drop(runs.spawn(async move { self.execute(job_id).await }).await);
+    }
+
     /// Runs the job if it is due and free.
-    pub async fn execute(&self, job_id: i64) {
+    async fn execute(&self, job_id: i64) {
         let handed_out = TakesBack(self, job_id);
         let claimed = self.claims.claim(job_id).await;
         // Only now: while the claim waits for the writer, the row is still due.
@@ -179,7 +196,7 @@ impl Engine {
     }
 
     async fn work(&self, kind: Kind, run: Run) -> Outcome {
-        let run = std::sync::Arc::new(run);
+        let run = Arc::new(run);
         let (context, inner, dispatch) = (self.context.clone(), run.clone(), self.dispatch);
         // A task of its own: a panic in it is an answer here, and it can be ended.
         let mut task = tokio::spawn(async move { dispatch(kind, &context, &inner).await }.in_current_span());

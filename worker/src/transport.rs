@@ -100,12 +100,11 @@ where
         .boxed()
 }
 
-/// Spawns the run and waits for it. Whatever happens inside, apalis sees `Ok`: an `Err` would be
-/// retried by rules that are not ours, and a panic would take the worker's other jobs with it.
+/// Whatever happens inside, apalis sees `Ok`: an `Err` would be retried by rules that are not ours, and a
+/// panic would take the worker's other jobs with it.
 fn handle(nudge: Nudge, engine: Data<Arc<Engine>>) -> BoxFuture<'static, Result<(), BoxDynError>> {
     async move {
-        let engine = Arc::clone(&engine);
-        drop(tokio::spawn(async move { engine.execute(nudge.job_id).await }).await);
+        Arc::clone(&engine).execute_apart(nudge.job_id).await;
         Ok(())
     }
     .boxed()

@@ -11,7 +11,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use ulid::Ulid;
 
 use crate::{
@@ -26,6 +26,8 @@ use crate::{
 pub struct Worker {
     stop: CancellationToken,
     cut: CancellationToken,
+    /// The jobs that run, also those whose apalis worker has died.
+    runs: TaskTracker,
     tasks: JoinSet<()>,
 }
 
@@ -33,9 +35,11 @@ impl Worker {
     /// Starts both lanes: over a queue in Redis if there is one, and over one in memory, which is the
     /// only one without Redis and the other one while Redis is away.
     pub fn start(context: &Context, redis: Option<&RedisAt>) -> Result<Self, RedisError> {
-        let (stop, cut, mut tasks) = (CancellationToken::new(), CancellationToken::new(), JoinSet::new());
+        let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+        let (runs, mut tasks) = (TaskTracker::new(), JoinSet::new());
         for lane in Lane::ALL {
-            let engine = Arc::new(Engine::new(context.clone(), lane, registry::dispatch).until(cut.clone()));
+            let engine = Engine::new(context.clone(), lane, registry::dispatch);
+            let engine = Arc::new(engine.until(cut.clone(), runs.clone()));
             let mut queues: Vec<Arc<dyn Transport>> = Vec::new();
             if let Some(at) = redis {
                 let redis = Redis::new(at, lane, registry::WINDOW, context.db.clock().clone())?;
@@ -51,7 +55,7 @@ impl Worker {
         }
         tasks.spawn(keep_sweeping(context.db.clone(), stop.clone()));
         tasks.spawn(keep_watching_the_clock(context.db.clone(), stop.clone()));
-        Ok(Self { stop, cut, tasks })
+        Ok(Self { stop, cut, runs, tasks })
     }
 
     /// Comes back only when a part of it has ended that never should. What is left may look alive and
@@ -67,7 +71,11 @@ impl Worker {
         const GIVING_BACK: Duration = Duration::from_secs(3);
 
         self.stop.cancel();
-        let mut all_ended = async || while self.tasks.join_next().await.is_some() {};
+        self.runs.close();
+        let mut all_ended = async || {
+            while self.tasks.join_next().await.is_some() {}
+            self.runs.wait().await;
+        };
         if timeout(patience, all_ended()).await.is_err() {
             self.cut.cancel();
             if timeout(GIVING_BACK, all_ended()).await.is_err() {

@@ -61,7 +61,7 @@ async fn what_runs_when_the_process_stops_is_given_back_at_once() {
     let endless: Dispatch = |_, _, _| std::future::pending().boxed();
     for mut bench in Bench::each(endless).await {
         let cut = CancellationToken::new();
-        bench.engine = bench.engine.until(cut.clone());
+        bench.engine = bench.engine.until(cut.clone(), TaskTracker::new());
         let id = bench.row().await.unwrap().id;
         let stops = async {
             while bench.row().await.unwrap().lease.is_none() {

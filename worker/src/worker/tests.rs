@@ -1,4 +1,5 @@
-//! Jobs go on when the apalis worker under them dies, and more waits in the rows than in the queue.
+//! Jobs go on when the apalis worker under them dies, a stop waits for them, and more waits in the rows than in
+//! the queue.
 
 use std::{
     collections::HashMap,
@@ -80,5 +81,37 @@ async fn more_jobs_than_fit_are_all_done_although_workers_die() {
         stop.cancel();
         pumping.await.unwrap();
         working.await.unwrap();
+    }
+}
+
+/// As when Redis goes away and the process is stopped before the runs that came from it have ended.
+#[tokio::test]
+async fn a_stop_waits_for_runs_whose_apalis_worker_has_died() {
+    let endless: Dispatch = |_, _, _| std::future::pending().boxed();
+    for database in testkit::databases().await {
+        let db = database.open(Clock::System).await;
+        let job = ConfirmPayment { payment: PaymentId::generate() };
+        db.write(async |txn| jobs::enqueue(txn, &job).await).await.unwrap();
+        let row = async || job::Entity::find().one(db.reader()).await.unwrap().expect("the job is not done");
+        let due = row().await;
+
+        let context = Context::new(db.clone(), HashMap::new(), Sender::new().unwrap());
+        let (cut, runs) = (CancellationToken::new(), TaskTracker::new());
+        let engine = Engine::new(context, Lane::Background, endless).until(cut.clone(), runs.clone());
+        let queue = Memory::new(1);
+        queue.offer(Due { id: due.id, lane: due.lane, due_at: due.due_at }).await;
+        let is_running = async {
+            while row().await.lease.is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            ended = queue.work(WorkerContext::new("dies"), Arc::new(engine)) => panic!("{ended:?}"),
+            () = is_running => {}
+        }
+        let (stop, tasks) = (CancellationToken::new(), JoinSet::new());
+        Worker { stop, cut, runs, tasks }.stop(Duration::ZERO).await;
+        let left = row().await;
+        assert_eq!((left.lease, left.unfinished), (None, 0), "it was not given back");
     }
 }
