@@ -461,6 +461,8 @@ async fn paid_with_api_and_worker_apart() {
         let payment = system.ready_payment(&order).await;
         system.payer_pays(&payment).await;
         system.order_is_paid(&order).await;
+        // Nobody does what is still to be told once the worker is gone.
+        system.jobs_are_idle().await;
         worker.stop().await.unwrap();
         system.end().await;
     }
