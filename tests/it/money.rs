@@ -226,6 +226,8 @@ async fn surplus_is_accepted_or_held_as_decided() {
             assert_eq!(system.cases().await.len(), usize::from(number == "T-2"), "nothing came on top");
             let (order, [first, second]) = system.payable_twice(&format!("{number}-TWICE")).await;
             system.payer_pays(&second).await;
+            // What is acknowledged is not yet applied.
+            system.order_is_paid(&order).await;
             system.payer_pays(&first).await;
             system.jobs_are_idle().await;
             assert_eq!(system.cases().await.last().unwrap(), &format!("surplus of 3990: {end}"));
@@ -249,6 +251,8 @@ async fn a_refund_by_policy_that_fails_is_a_case() {
         let (order, [first, second]) = system.payable_twice("T-1").await;
         system.wechat(Fault::new(FaultKind::RefundClosed).on(Target::Refund).times(1));
         system.payer_pays(&second).await;
+        // What is acknowledged is not yet applied.
+        system.order_is_paid(&order).await;
         system.payer_pays(&first).await;
         system.jobs_are_idle().await;
         system.advance(DONE_AFTER).await;
