@@ -5,10 +5,11 @@
 # What it needs beside a Rust toolchain, it installs with apt on Debian: postgresql (the server
 # programs only; no service is used), nodejs, npm, chromium and fonts-noto-cjk (the pages are tested in
 # a real browser), curl and jq (the README's calls are run as they stand there), redis-server (many
-# processes share the work over it; its service is not used), python3 and python3-venv (published clients in Python and Node do a shop's day against the simulator, and WeChat's
-# simulation of components runs the mini-program's; their exact versions come from PyPI and npm, into
-# target/ and node_modules/), spin (the model of an order's life is verified), prometheus (the rules and
-# dashboards are asked of a real one; its service is not used), libfaketime (processes whose clock is off).
+# processes share the work over it; its service is not used), python3 and python3-venv (published
+# clients in Python and Node do a shop's day against the simulator, and WeChat's simulation of
+# components runs the mini-program's; their exact versions come from PyPI and npm, into target/ and
+# node_modules/), spin (the model of an order's life is verified), prometheus (the rules and dashboards
+# are asked of a real one; its service is not used), libfaketime (processes whose clock is off).
 # Without root and with something missing, it prints the one line to run and fails.
 set -euo pipefail
 cd "$(dirname "$0")"
